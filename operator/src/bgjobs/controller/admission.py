@@ -1,0 +1,128 @@
+"""The admission queue: which of the jobs that could start may start now."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from bgjobs.domain.ranking import AGED_START_EVERY, Candidate, Rank, is_aged
+
+
+class AdmissionQueue:
+    """Slots for running jobs, given out by rank.
+
+    A job holds its slot from its admission until release(); at most
+    `max_concurrent` jobs do (0: no limit), and at most `group_limit` of a group.
+    """
+
+    def __init__(
+        self,
+        max_concurrent: int,
+        ageing: timedelta,
+        now: Callable[[], datetime],
+        admitted: Callable[[str], None],
+    ) -> None:
+        self._max_concurrent = max_concurrent
+        self._ageing = ageing
+        self._now = now
+        self._admitted = admitted
+        self._group_of_holder: dict[str, str] = {}
+        self._waiting: dict[str, Candidate] = {}
+        self._groups: defaultdict[str, _Group] = defaultdict(_Group)
+        self._starts_since_aged = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        return len(self._group_of_holder)
+
+    def acquire(self, candidate: Candidate) -> bool:
+        """Whether the job may start now; where not, it waits and `admitted` is called later."""
+        if candidate.uid in self._group_of_holder:
+            return True
+        if self._waiting.get(candidate.uid) != candidate:
+            self._waiting[candidate.uid] = candidate
+            self._groups[candidate.group].add(candidate)
+        self._admit(asking=candidate.uid)
+        return candidate.uid in self._group_of_holder
+
+    def hold(self, uid: str, group: str) -> None:
+        """Counts a job that is under way already."""
+        if uid not in self._group_of_holder:
+            self._waiting.pop(uid, None)
+            self._take(uid, group)
+
+    def release(self, uid: str) -> None:
+        """The job has no attempt under way and wants none now."""
+        self._waiting.pop(uid, None)
+        if (group := self._group_of_holder.pop(uid, None)) is not None:
+            self._groups[group].running -= 1
+            self._admit()
+
+    def _admit(self, asking: str = "") -> None:
+        while not self._is_full() and (candidate := self._next()) is not None:
+            del self._waiting[candidate.uid]
+            self._take(candidate.uid, candidate.group)
+            if candidate.uid != asking:
+                self._admitted(candidate.uid)
+
+    def _is_full(self) -> bool:
+        return 0 < self._max_concurrent <= len(self._group_of_holder)
+
+    def _take(self, uid: str, group: str) -> None:
+        self._group_of_holder[uid] = group
+        self._groups[group].running += 1
+
+    def _next(self) -> Candidate | None:
+        """The candidate to admit; one in so many starts goes to the one that waited longest."""
+        open_groups = [group for group in self._groups.values() if group.has_room()]
+        if self._starts_since_aged >= AGED_START_EVERY - 1:
+            heads = [head for group in open_groups if (head := group.oldest(self._waiting))]
+            oldest = min(heads, key=lambda c: c.could_start_since, default=None)
+            if oldest is not None and is_aged(oldest, self._now(), self._ageing):
+                self._starts_since_aged = 0
+                return oldest
+        heads = [head for group in open_groups if (head := group.best(self._waiting))]
+        best = min(heads, key=lambda c: c.rank, default=None)
+        if best is not None:
+            self._starts_since_aged += 1
+        return best
+
+
+class _Group:
+    """The candidates of one group in two orders. Outdated entries are dropped when they surface."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self._limit = 0
+        self._by_rank: list[tuple[Rank, str]] = []
+        self._by_age: list[tuple[datetime, str]] = []
+
+    def add(self, candidate: Candidate) -> None:
+        self._limit = candidate.group_limit
+        heapq.heappush(self._by_rank, (candidate.rank, candidate.uid))
+        heapq.heappush(self._by_age, (candidate.could_start_since, candidate.uid))
+
+    def has_room(self) -> bool:
+        return self._limit == 0 or self.running < self._limit
+
+    def best(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
+        while self._by_rank:
+            rank, uid = self._by_rank[0]
+            candidate = waiting.get(uid)
+            if candidate is not None and candidate.rank == rank:
+                return candidate
+            heapq.heappop(self._by_rank)
+        return None
+
+    def oldest(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
+        while self._by_age:
+            since, uid = self._by_age[0]
+            candidate = waiting.get(uid)
+            if candidate is not None and candidate.could_start_since == since:
+                return candidate
+            heapq.heappop(self._by_age)
+        return None

@@ -1,0 +1,61 @@
+"""Keeps the last good allowlist and runtimes, and says what is wrong with newer ones."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bgjobs.controller.events import EventPoster
+from bgjobs.domain.allowlist import parse_allowlist
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Event, EventType
+from bgjobs.domain.errors import ConfigurationError
+from bgjobs.domain.runtimes import parse_runtimes
+
+ALLOWLIST = "bgjobs-allowlist"
+RUNTIMES = "bgjobs-runtimes"
+
+_FIELDS: dict[str, tuple[str, Callable[[dict[str, str]], Any]]] = {
+    ALLOWLIST: ("allowlist", parse_allowlist),
+    RUNTIMES: ("runtimes", parse_runtimes),
+}
+
+
+class ConfigurationKeeper:
+    """The configuration in force; `changed` is called whenever it is another one."""
+
+    def __init__(
+        self, events: EventPoster, now: Callable[[], datetime], changed: Callable[[], None]
+    ) -> None:
+        self._events = events
+        self._now = now
+        self._changed = changed
+        missing = dict.fromkeys(_FIELDS, "it has not been read yet")
+        self.current = Configuration(problems=missing)
+
+    def seen(self, name: str, config_map: dict[str, Any] | None) -> None:
+        """Takes the ConfigMap over if it can be read, else keeps the last good one."""
+        field, parse = _FIELDS[name]
+        problems = {k: v for k, v in self.current.problems.items() if k != name}
+        changes: dict[str, Any] = {}
+        if config_map is None:
+            problems[name] = "it does not exist: apply it again"
+        else:
+            try:
+                changes[field] = parse(config_map.get("data") or {})
+            except ConfigurationError as error:
+                problems[name] = str(error)
+                self._warn(name, config_map["metadata"], str(error))
+        self.current = msgspec.structs.replace(self.current, problems=problems, **changes)
+        self._changed()
+
+    def _warn(self, name: str, metadata: dict[str, Any], problem: str) -> None:
+        event = Event(
+            type=EventType.WARNING,
+            reason="ConfigurationInvalid",
+            message=f"{problem}. The last good version stays in force.",
+        )
+        self._events.post_about_config_map(
+            metadata["namespace"], name, metadata["uid"], event, self._now()
+        )

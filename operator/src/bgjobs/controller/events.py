@@ -1,0 +1,77 @@
+"""Posts Kubernetes Events in the background: useful to people, never in the way of jobs."""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Any
+
+from bgjobs.domain.decision import Event
+from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
+from bgjobs.kube import paths
+from bgjobs.kube.api import Api, ApiError
+
+_MAX_WAITING = 10_000
+_COMPONENT = "bgjobs-operator"
+_MAX_MESSAGE_CHARACTERS = 1024
+
+logger = logging.getLogger(__name__)
+
+
+class EventPoster:
+    """A bounded queue of Events; when it is full, the newest are dropped and counted."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MAX_WAITING)
+        self.dropped = 0
+
+    def post(self, job: BackgroundJob, event: Event, now: datetime) -> None:
+        about = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "namespace": job.metadata.namespace,
+            "name": job.metadata.name,
+            "uid": job.metadata.uid,
+            "resourceVersion": job.metadata.resource_version,
+        }
+        self._put(job.metadata.namespace, about, event, now)
+
+    def post_about_config_map(
+        self, namespace: str, name: str, uid: str, event: Event, now: datetime
+    ) -> None:
+        about = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "namespace": namespace,
+            "name": name,
+            "uid": uid,
+        }
+        self._put(namespace, about, event, now)
+
+    def _put(self, namespace: str, about: dict[str, Any], event: Event, now: datetime) -> None:
+        time = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{about['name'][:200]}.", "namespace": namespace},
+            "involvedObject": about,
+            "type": str(event.type),
+            "reason": event.reason,
+            "message": event.message[:_MAX_MESSAGE_CHARACTERS],
+            "source": {"component": _COMPONENT},
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+        }
+        try:
+            self._queue.put_nowait((namespace, manifest))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def run(self) -> None:
+        while True:
+            namespace, manifest = await self._queue.get()
+            try:
+                await self._api.create(paths.events(namespace), manifest)
+            except (ApiError, OSError, TimeoutError) as error:
+                logger.warning("an Event was not posted: %s", error)

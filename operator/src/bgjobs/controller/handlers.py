@@ -1,0 +1,56 @@
+"""The kopf shell: what is seen goes into the views, its key into the work queue. No logic."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import kopf
+
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.resource import GROUP, PLURAL, VERSION, parse
+from bgjobs.kube import labels, reading
+from bgjobs.kube.views import Views
+
+logger = logging.getLogger(__name__)
+
+
+def register(
+    registry: kopf.OperatorRegistry,
+    views: Views,
+    queue: WorkQueue,
+    now: Callable[[], datetime],
+) -> None:
+    """Registers the handlers of BackgroundJobs and of their pods.
+
+    An object that no longer fits its watch's selector arrives as DELETED: the
+    reconciler looks whether it is really gone.
+    """
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def background_job(type: str | None, body: kopf.Body, **_: Any) -> None:
+        views.heard_at = now()
+        uid = body["metadata"]["uid"]
+        if type == "DELETED":
+            views.left.add(uid)
+        else:
+            try:
+                views.put_job(parse(dict(body)))
+            except ValueError as error:
+                name = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+                logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
+                return
+        queue.add(uid)
+
+    @kopf.on.event("pods", labels={labels.UID: kopf.PRESENT}, registry=registry)
+    async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:
+        uid = body["metadata"]["labels"][labels.UID]
+        try:
+            seen = reading.pod(dict(body))
+        except (KeyError, ValueError):
+            return
+        if type == "DELETED":
+            views.remove_pod(uid, seen)
+        else:
+            views.put_pod(uid, seen)
+        queue.add(uid)

@@ -1,0 +1,35 @@
+"""Bounds how often the reasons of waiting jobs are written, the longest waiting first."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class HintQueue:
+    """Permissions to write a hint, given out one by one."""
+
+    def __init__(self, per_second: float, permitted: Callable[[str], None]) -> None:
+        self._pause_seconds = 1 / per_second
+        self._call = permitted
+        self._waiting: dict[str, None] = {}
+        self._permitted: set[str] = set()
+
+    def take(self, uid: str) -> bool:
+        """Whether the hint may be written now; where not, `permitted` is called later."""
+        if uid in self._permitted:
+            self._permitted.discard(uid)
+            return True
+        self._waiting[uid] = None
+        return False
+
+    def forget(self, uid: str) -> None:
+        self._waiting.pop(uid, None)
+        self._permitted.discard(uid)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._pause_seconds)
+            if self._waiting:
+                uid = next(iter(self._waiting))
+                del self._waiting[uid]
+                self._permitted.add(uid)
+                self._call(uid)

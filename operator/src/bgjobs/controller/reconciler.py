@@ -1,0 +1,330 @@
+"""Observe, decide, act, show: one BackgroundJob at a time, from its state alone."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from bgjobs import metrics
+from bgjobs.controller.admission import AdmissionQueue
+from bgjobs.controller.configuration import ConfigurationKeeper
+from bgjobs.controller.events import EventPoster
+from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.decide import decide
+from bgjobs.domain.decision import Decision, Event, EventType, Start
+from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
+from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
+from bgjobs.domain.runtimes import DEFAULT, runtime_for
+from bgjobs.kube import labels, manifests, paths, reading
+from bgjobs.kube.api import JSON_PATCH, Api, ApiError
+from bgjobs.kube.views import Views
+from bgjobs.mirror.writer import MirrorWriter
+
+_SHOWN_AFTER = timedelta(seconds=1)
+"""A state that does not last this long is never written."""
+
+_VIEW_TRUSTED_FOR = timedelta(seconds=30)
+"""How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
+
+_REFUSED_FOR = timedelta(seconds=30)
+_CONFLICT_FOR = timedelta(seconds=10)
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Brings one BackgroundJob a step further.
+
+    Everything it keeps between two calls may be lost without harm.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        views: Views,
+        queue: WorkQueue,
+        admission: AdmissionQueue,
+        hints: HintQueue,
+        configuration: ConfigurationKeeper,
+        events: EventPoster,
+        mirror: MirrorWriter,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._views = views
+        self._queue = queue
+        self._admission = admission
+        self._hints = hints
+        self._configuration = configuration
+        self._events = events
+        self._mirror = mirror
+        self._now = now
+        self._refusals: dict[str, Refusal] = {}
+        self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
+        self._mirrored: dict[str, str] = {}
+
+    async def reconcile(self, uid: str) -> None:
+        """Raises ApiError and network errors: the caller tries again later."""
+        job = await self._job(uid)
+        if job is None:
+            self._forget(uid)
+            return
+        seen = await self._observe(job)
+        decision = decide(seen, self._configuration.current, self._now())
+        if decision.look_again_at is not None:
+            self._queue.add_at(uid, decision.look_again_at)
+        if seen.child is not None:
+            self._admission.hold(uid, self._group(job))
+        elif decision.start is None:
+            self._admission.release(uid)
+        if decision.stop is not None:
+            await self._stop(job, decision.stop)
+        if decision.start is not None and await self._start(job, decision.start):
+            self._copy_to_mirror(job)
+            return
+        job = await self._show(job, decision)
+        if _current(job, self._views.child(uid)) is None and decision.start is None:
+            self._admission.release(uid)
+        self._copy_to_mirror(job)
+
+    async def _job(self, uid: str) -> BackgroundJob | None:
+        """The BackgroundJob, or None where it is gone or needs nothing any more."""
+        job = self._views.job(uid)
+        if job is None or uid not in self._views.left:
+            return job
+        self._views.left.discard(uid)
+        if job.status.phase is Phase.SUCCEEDED:
+            return None  # the watch leaves those out; our own write of it is recorded already
+        raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
+        if raw is None or raw["metadata"]["uid"] != uid:
+            self._mirror.deleted(uid, self._now())
+            return None
+        job = parse(raw)
+        self._copy_to_mirror(job)
+        if job.status.finished:
+            return None
+        self._views.put_job(job)
+        return self._views.job(uid)
+
+    def _forget(self, uid: str) -> None:
+        self._views.forget(uid)
+        self._admission.release(uid)
+        self._hints.forget(uid)
+        self._refusals.pop(uid, None)
+        self._decided.pop(uid, None)
+        self._mirrored.pop(uid, None)
+
+    def _copy_to_mirror(self, job: BackgroundJob) -> None:
+        """Hands the job to the mirror, each of its versions once."""
+        uid, version = job.metadata.uid, job.metadata.resource_version
+        if self._mirrored.get(uid) != version:
+            self._mirrored[uid] = version
+            self._mirror.put(job)
+
+    async def _observe(self, job: BackgroundJob) -> Observation:
+        uid = job.metadata.uid
+        child = await self._child(job)
+        pod = _current(job, self._views.pod(uid))
+        ended = child is not None and (child.succeeded or child.failed_message is not None)
+        if child is not None and ended and (pod is None or not pod.ended):
+            pod = await self._read_pod(job, child)
+        return Observation(job=job, child=child, pod=pod, refusal=self._refusals.get(uid))
+
+    async def _child(self, job: BackgroundJob) -> ChildJob | None:
+        """The child Job of the current attempt, read anew where the view may be wrong."""
+        uid, ref = job.metadata.uid, job.status.job_ref
+        child = _current(job, self._views.child(uid))
+        if child is None:
+            if ref is None or job.status.finished:
+                return None
+            child = ChildJob(
+                name=ref.name,
+                uid=ref.uid,
+                resource_version="0",
+                owner_uid=uid,
+                run=ref.run,
+                attempt=ref.attempt,
+                created=job.metadata.creation_timestamp,
+            )
+            self._views.put_child(uid, child)
+        elif not child.deleting and uid not in self._views.doubtful:
+            return child
+        self._views.doubtful.discard(uid)
+        await self._read_child(job, child)
+        return _current(job, self._views.child(uid))
+
+    async def _read_child(self, job: BackgroundJob, known: ChildJob) -> None:
+        raw = await self._api.get(paths.job(job.metadata.namespace, known.name))
+        if raw is None or raw["metadata"]["uid"] != known.uid:
+            self._views.child_is_gone(job.metadata.uid)
+        else:
+            self._views.put_child(job.metadata.uid, reading.child_job(raw))
+
+    async def _read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
+        """The child Job's pod as it is now: its last words may not have been seen yet."""
+        selector = f"{labels.UID}={job.metadata.uid}"
+        path = f"/api/v1/namespaces/{job.metadata.namespace}/pods"
+        async for raw in self._api.every(path, labelSelector=selector):
+            pod = reading.pod(raw)
+            if (pod.run, pod.attempt) == (child.run, child.attempt):
+                self._views.put_pod(job.metadata.uid, pod)
+        return _current(job, self._views.pod(job.metadata.uid))
+
+    def _group(self, job: BackgroundJob) -> str:
+        runtimes = self._configuration.current.runtimes
+        return runtime_for(runtimes, job.spec.class_).key if runtimes else DEFAULT
+
+    async def _start(self, job: BackgroundJob, start: Start) -> bool:
+        """Creates the child Job, unless the job has to wait. Whether it was created."""
+        uid = job.metadata.uid
+        if not self._admission.acquire(start.candidate):
+            return False
+        if not await self._is_fresh(job):
+            self._queue.add(uid)
+            return False
+        manifest = manifests.child_job(job, start)
+        try:
+            raw = await self._api.create(paths.jobs(job.metadata.namespace), manifest)
+        except ApiError as error:
+            await self._refused(job, start, error)
+            return False
+        self._took(job, raw)
+        return True
+
+    def _took(self, job: BackgroundJob, raw: dict[str, Any]) -> None:
+        uid = job.metadata.uid
+        self._refusals.pop(uid, None)
+        self._decided.pop(uid, None)
+        self._hints.forget(uid)
+        self._views.put_child(uid, reading.child_job(raw))
+        self._queue.add_at(uid, self._now() + _SHOWN_AFTER)
+
+    async def _is_fresh(self, job: BackgroundJob) -> bool:
+        """Whether the view is no older than a silent watch allows; where not, reads it anew."""
+        heard = self._views.heard_at
+        if heard is not None and self._now() - heard < _VIEW_TRUSTED_FOR:
+            return True
+        raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
+        if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
+            self._views.left.add(job.metadata.uid)
+            return False
+        fresh = parse(raw)
+        self._views.put_job(fresh)
+        return fresh.metadata.resource_version == job.metadata.resource_version
+
+    async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
+        """What the API server's refusal of a child Job means. Raises what is only passing."""
+        uid = job.metadata.uid
+        if error.status == 409:
+            await self._adopt(job, start)
+        elif error.status == 403 and "because it is being terminated" in error.message:
+            self._forget(uid)
+        elif error.status == 403 and "exceeded quota" in error.message:
+            self._hold_back(uid, Reason.QUOTA_EXCEEDED, error.message, _REFUSED_FOR)
+        elif error.status in (400, 403, 404, 422):
+            message = f"The API server refuses the Job of runtime {start.runtime.key}: {error}"
+            self._hold_back(uid, Reason.CONFIGURATION_INVALID, message, _REFUSED_FOR)
+        else:
+            raise error
+        self._queue.add(uid)
+
+    async def _adopt(self, job: BackgroundJob, start: Start) -> None:
+        """A Job of that name exists: ours from an earlier try, or somebody else's."""
+        raw = await self._api.get(paths.job(job.metadata.namespace, start.job_name))
+        if raw is None:
+            return
+        if reading.owner_uid(raw) == job.metadata.uid:
+            self._took(job, raw)
+            return
+        message = (
+            f"A Job named {start.job_name} exists that does not belong to this BackgroundJob; "
+            "it is left alone. Delete or rename it."
+        )
+        if job.metadata.uid not in self._refusals:
+            event = Event(type=EventType.WARNING, reason="AdoptionConflict", message=message)
+            self._events.post(job, event, self._now())
+        self._hold_back(job.metadata.uid, Reason.ADOPTION_CONFLICT, message, _CONFLICT_FOR)
+
+    def _hold_back(self, uid: str, reason: Reason, message: str, pause: timedelta) -> None:
+        self._refusals[uid] = Refusal(
+            reason=reason, message=message[:1024], retry_at=self._now() + pause
+        )
+
+    async def _stop(self, job: BackgroundJob, child: ChildJob) -> None:
+        """Deletes the child Job unless it has ended; a conflict means to look again."""
+        if child.deleting:
+            return
+        uid = job.metadata.uid
+        await self._read_child(job, child)
+        seen = self._views.child(uid)
+        self._queue.add(uid)
+        if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
+            return
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Foreground",
+            "preconditions": {"uid": seen.uid, "resourceVersion": seen.resource_version},
+        }
+        try:
+            await self._api.delete(paths.job(job.metadata.namespace, seen.name), options)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        self._views.doubtful.add(uid)
+
+    async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
+        """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""
+        status = decision.status
+        if status == job.status or not (decision.urgent or self._may_show(job, status)):
+            return job
+        path = f"{paths.background_job(job.metadata.namespace, job.metadata.name)}/status"
+        patch = [
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": job.metadata.resource_version,
+            },
+            {"op": "add", "path": "/status", "value": render_status(status)},
+        ]
+        try:
+            raw = await self._api.patch(path, patch, JSON_PATCH)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            self._views.left.add(job.metadata.uid)
+            self._queue.add(job.metadata.uid)
+            return job
+        written = parse(raw)
+        self._views.put_job(written)
+        self._decided.pop(job.metadata.uid, None)
+        metrics.count_transition(job, written)
+        if decision.event is not None:
+            self._events.post(written, decision.event, self._now())
+        return written
+
+    def _may_show(self, job: BackgroundJob, status: Status) -> bool:
+        """Whether a status that records nothing has lasted, and may be written by now."""
+        uid, now = job.metadata.uid, self._now()
+        what = (str(status.phase), str(status.reason), status.message)
+        known, since = self._decided.get(uid, (None, now))
+        if known != what:
+            self._decided[uid] = (what, now)
+            since = now
+        if now - since < _SHOWN_AFTER:
+            self._queue.add_at(uid, since + _SHOWN_AFTER)
+            return False
+        return status.job_ref is not None or self._hints.take(uid)
+
+
+View = TypeVar("View", ChildJob, Pod)
+
+
+def _current(job: BackgroundJob, view: View | None) -> View | None:
+    """The view, if it is of the attempt that is under way or comes next."""
+    status = job.status
+    if view is None or (view.run, view.attempt) != (status.run, status.next_attempt):
+        return None
+    return view

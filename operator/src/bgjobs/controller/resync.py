@@ -1,0 +1,101 @@
+"""Looks for what no watch tells: pods that stay Pending, child Jobs that vanish, missed rows."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.observation import PodPhase
+from bgjobs.domain.resource import parse
+from bgjobs.kube import labels, paths, reading
+from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.views import Views
+from bgjobs.mirror.writer import MirrorWriter
+
+_SLOW_START_AFTER = timedelta(seconds=2)
+
+logger = logging.getLogger(__name__)
+
+
+class Resync:
+    """Lists what watches leave out and queues what it finds changed."""
+
+    def __init__(
+        self,
+        api: Api,
+        views: Views,
+        queue: WorkQueue,
+        mirror: MirrorWriter,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._views = views
+        self._queue = queue
+        self._mirror = mirror
+        self._now = now
+
+    async def child_jobs(self) -> None:
+        """Reads every child Job; one that a BackgroundJob should have but is missing is doubted."""
+        began = self._now()
+        listed = set()
+        async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
+            uid = raw["metadata"]["labels"][labels.UID]
+            listed.add(raw["metadata"]["uid"])
+            if reading.owner_uid(raw) != uid:
+                continue
+            child = reading.child_job(raw)
+            known = self._views.child(uid)
+            self._views.put_child(uid, child)
+            if known is None or child.deleting or child.succeeded or child.failed_message:
+                self._queue.add(uid)
+        for uid in self._views:
+            child_now = self._views.child(uid)
+            if child_now and child_now.uid not in listed and child_now.created < began:
+                self._views.doubtful.add(uid)
+                self._queue.add(uid)
+
+    async def pods(self) -> None:
+        """Reads every pod of a child Job: the watch leaves out those that are Pending."""
+        async for raw in self._api.every(paths.ALL_PODS, labelSelector=labels.UID):
+            self._views.put_pod(raw["metadata"]["labels"][labels.UID], reading.pod(raw))
+
+    async def slow_starts(self) -> None:
+        """Reads the Pending pods if a child Job has had none that runs for a while."""
+        if not any(self._is_slow(uid) for uid in self._views):
+            return
+        selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
+        async for raw in self._api.every(paths.ALL_PODS, **selectors):
+            uid = raw["metadata"]["labels"][labels.UID]
+            pod = reading.pod(raw)
+            if pod != self._views.pod(uid):
+                self._views.put_pod(uid, pod)
+                self._queue.add(uid)
+
+    def _is_slow(self, uid: str) -> bool:
+        child, pod = self._views.child(uid), self._views.pod(uid)
+        if child is None or child.succeeded or child.failed_message or child.gone:
+            return False
+        started = (
+            pod is not None
+            and (pod.run, pod.attempt) == (child.run, child.attempt)
+            and pod.phase is not PodPhase.PENDING
+        )
+        return not started and self._now() - child.created > _SLOW_START_AFTER
+
+    async def mirror_rows(self) -> None:
+        """Hands every BackgroundJob to the mirror, whatever it holds already."""
+        async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
+            self._mirror.put(parse(raw))
+
+
+async def repeat(every_seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Repeats an action for ever; where it fails it is tried again at its next time."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await action()
+        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            logger.warning("%s is tried again: %s", action.__qualname__, error)

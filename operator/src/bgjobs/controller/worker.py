@@ -1,0 +1,64 @@
+"""Workers: take a key from the queue, reconcile it, and come back later where that fails."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from bgjobs import metrics
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.kube.api import ApiError
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Workers:
+    """Concurrent workers of one queue. A key that fails never holds up the others."""
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        reconcile: Callable[[str], Awaitable[None]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._queue = queue
+        self._reconcile = reconcile
+        self._now = now
+        self._failures: Counter[str] = Counter()
+
+    async def run(self, count: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            began = time.perf_counter()
+            try:
+                await self._reconcile(key)
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+                logger.warning("%s: tried again soon: %s", key, error or type(error).__name__)
+                self._try_again(key)
+            except Exception:
+                logger.exception("%s: a fault of the operator; tried again later", key)
+                self._try_again(key)
+            else:
+                self._failures.pop(key, None)
+                metrics.RECONCILES.labels(result="success").inc()
+            finally:
+                metrics.RECONCILE_SECONDS.observe(time.perf_counter() - began)
+                self._queue.done(key)
+
+    def _try_again(self, key: str) -> None:
+        metrics.RECONCILES.labels(result="error").inc()
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** self._failures[key])
+        self._failures[key] = min(self._failures[key] + 1, 16)
+        self._queue.add_at(key, self._now() + timedelta(seconds=pause))

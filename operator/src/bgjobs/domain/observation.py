@@ -1,0 +1,81 @@
+"""What the operator sees of one BackgroundJob and of what it started for it."""
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from bgjobs.domain.resource import BackgroundJob, Reason
+
+
+class ChildJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A child Job, reduced to what decisions need."""
+
+    name: str
+    uid: str
+    resource_version: str
+    owner_uid: str | None
+    run: int
+    attempt: int
+    created: datetime
+    failed_message: str | None = None
+    succeeded: bool = False
+    deleting: bool = False
+    gone: bool = False
+
+
+class PodPhase(enum.StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a pod has not started: the kubelet's or the scheduler's reason and message."""
+
+    reason: str
+    message: str
+
+
+class Pod(msgspec.Struct, frozen=True, kw_only=True):
+    """A child Job's pod, reduced to what decisions need."""
+
+    name: str
+    uid: str
+    run: int
+    attempt: int
+    phase: PodPhase
+    created: datetime
+    reason: str | None = None
+    node_name: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    exit_code: int | None = None
+    terminated_reason: str | None = None
+    termination_message: str = ""
+    disruption: str | None = None
+    waiting: Waiting | None = None
+    deleting: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The API server's answer to the last attempt to create the child Job."""
+
+    reason: Reason
+    message: str
+    retry_at: datetime
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One BackgroundJob with the child Job and the pod of its current attempt."""
+
+    job: BackgroundJob
+    child: ChildJob | None = None
+    pod: Pod | None = None
+    refusal: Refusal | None = None

@@ -1,0 +1,152 @@
+"""How an attempt ended: from its pod where there is one, else from its child Job.
+
+The exit codes and the termination message are the runner's contract
+(job-image/CONTRACT.md).
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from bgjobs.domain.observation import ChildJob, Pod, PodPhase
+from bgjobs.domain.resource import AttemptOutcome, Reason, Resources
+
+_EXIT_DEFERRED = 75
+_EXIT_REASONS = {64: Reason.NOT_IN_IMAGE, 65: Reason.BAD_PARAMETERS}
+_EXITS_THAT_END_RETRYING = frozenset(range(64, 79)) - {_EXIT_DEFERRED}
+_EXIT_CODE_IN_CONDITION = re.compile(r"exit code (\d+)")
+_MAX_MESSAGE_CHARACTERS = 512
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended and what it left."""
+
+    outcome: AttemptOutcome
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+    result: Any = None
+    resources: Resources | None = None
+    retry_after_seconds: float | None = None
+    final: bool = False
+    """Whether it makes no sense to try again."""
+
+
+def ending(child: ChildJob, pod: Pod | None) -> Ending | None:
+    """How the attempt ended, or None while it has not."""
+    if pod is not None and pod.ended:
+        return _pod_ending(pod)
+    if child.failed_message is not None:
+        return _condition_ending(child.failed_message)
+    if child.succeeded:
+        return Ending(
+            outcome=AttemptOutcome.SUCCEEDED,
+            reason=Reason.SUCCEEDED,
+            message="succeeded; its pod was gone before its result could be read",
+        )
+    return None
+
+
+def _pod_ending(pod: Pod) -> Ending:
+    said = _read_termination_message(pod.termination_message)
+    resources = _resources(said.get("resources"))
+    if pod.phase is PodPhase.SUCCEEDED:
+        return Ending(
+            outcome=AttemptOutcome.SUCCEEDED,
+            reason=Reason.SUCCEEDED,
+            message="succeeded",
+            exit_code=0,
+            result=said.get("result"),
+            resources=resources,
+        )
+    if pod.disruption is not None:
+        return _disrupted(pod.disruption)
+    if pod.reason == "DeadlineExceeded":
+        return Ending(
+            outcome=AttemptOutcome.FAILED,
+            reason=Reason.DEADLINE_EXCEEDED,
+            message="ran into its deadline (activeDeadlineSeconds)",
+            exit_code=pod.exit_code,
+            resources=resources,
+        )
+    if pod.terminated_reason == "OOMKilled":
+        return Ending(
+            outcome=AttemptOutcome.FAILED,
+            reason=Reason.OOM_KILLED,
+            message="was killed for using more memory than its runtime's limit",
+            exit_code=pod.exit_code,
+            resources=resources,
+        )
+    error = _error_text(said) or pod.reason or pod.terminated_reason or ""
+    return _exit_ending(pod.exit_code, error, said.get("retryAfterSeconds"), resources)
+
+
+def _condition_ending(condition: str) -> Ending:
+    """From the message that the Job controller put into the Failed condition."""
+    if "DisruptionTarget" in condition:
+        return _disrupted(condition)
+    match = _EXIT_CODE_IN_CONDITION.search(condition)
+    return _exit_ending(int(match[1]) if match else None, "" if match else condition, None, None)
+
+
+def _disrupted(why: str) -> Ending:
+    return Ending(
+        outcome=AttemptOutcome.DISRUPTED,
+        reason=Reason.DISRUPTED,
+        message=_cut(f"was disrupted, which costs no retry: {why}"),
+    )
+
+
+def _exit_ending(
+    exit_code: int | None, error: str, retry_after: Any, resources: Resources | None
+) -> Ending:
+    if exit_code == _EXIT_DEFERRED:
+        return Ending(
+            outcome=AttemptOutcome.DEFERRED,
+            reason=Reason.BACKING_OFF,
+            message=_cut(f"asked to be run again later. {error}".rstrip(". ")),
+            exit_code=exit_code,
+            resources=resources,
+            retry_after_seconds=retry_after if isinstance(retry_after, int | float) else None,
+        )
+    final = exit_code in _EXITS_THAT_END_RETRYING
+    where = f"exit code {exit_code}" if exit_code is not None else "no exit code"
+    return Ending(
+        outcome=AttemptOutcome.FAILED,
+        reason=_EXIT_REASONS.get(exit_code or 0)
+        or (Reason.PERMANENT_FAILURE if final else Reason.ERROR),
+        message=_cut(f"failed with {where}: {error}" if error else f"failed with {where}"),
+        exit_code=exit_code,
+        resources=resources,
+        final=final,
+    )
+
+
+def _read_termination_message(text: str) -> dict[str, Any]:
+    """The runner's JSON; empty where the program ended without it."""
+    try:
+        said = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _error_text(said: dict[str, Any]) -> str:
+    error = said.get("error")
+    if not isinstance(error, dict):
+        return ""
+    return ": ".join(str(error[key]) for key in ("type", "message") if error.get(key))
+
+
+def _resources(said: Any) -> Resources | None:
+    try:
+        return msgspec.convert(said, Resources)
+    except msgspec.ValidationError:
+        return None
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_MESSAGE_CHARACTERS:
+        return text
+    return text[: _MAX_MESSAGE_CHARACTERS - 1] + "…"

@@ -1,0 +1,62 @@
+"""Only what platform engineers allow is started; what they have broken waits."""
+
+from datetime import datetime
+
+import msgspec
+
+from bgjobs.domain import allowlist, runtimes
+from bgjobs.domain.conditions import with_condition
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Decision, Event, EventType
+from bgjobs.domain.observation import Observation
+from bgjobs.domain.policies.changes import finished, observed, seconds, waiting
+from bgjobs.domain.resource import MAX_PARAMETERS_BYTES, BackgroundJob, Condition, Phase, Reason
+
+
+def configured(seen: Observation, config: Configuration, _: datetime) -> Decision | None:
+    """Without an allowlist and runtimes nothing starts, and nothing is rejected."""
+    if config.allowlist is not None and config.runtimes is not None:
+        return None
+    problems = "; ".join(f"ConfigMap {name}: {text}" for name, text in config.problems.items())
+    message = f"Waits until a platform engineer mends the operator's configuration: {problems}"
+    return Decision(status=waiting(seen.job, Reason.CONFIGURATION_INVALID, message))
+
+
+def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision | None:
+    """Checked before every start, retries included, whatever was allowed at apply."""
+    assert config.allowlist is not None
+    assert config.runtimes is not None
+    job, spec = seen.job, seen.job.spec
+    if message := allowlist.refusal(config.allowlist, spec.class_, spec.method):
+        return _rejected(job, Reason.NOT_ALLOWED, message, now)
+    runtime = runtimes.runtime_for(config.runtimes, spec.class_)
+    if message := runtimes.namespace_refusal(runtime, job.metadata.namespace):
+        return _rejected(job, Reason.NAMESPACE_NOT_ALLOWED, message, now)
+    size = len(msgspec.json.encode(spec.parameters))
+    if size > MAX_PARAMETERS_BYTES:
+        message = (
+            f"The parameters are {size} bytes of JSON, more than {MAX_PARAMETERS_BYTES}: "
+            "store them elsewhere and pass a reference in a new job."
+        )
+        return _rejected(job, Reason.PARAMETERS_TOO_LARGE, message, now)
+    if runtime.settings.paused:
+        message = f"Runtime {runtime.key} is paused: {runtime.settings.paused}"
+        return Decision(status=waiting(job, Reason.PAUSED, message))
+    return None
+
+
+def _rejected(job: BackgroundJob, reason: Reason, message: str, now: datetime) -> Decision:
+    condition = Condition(
+        type="Accepted",
+        status="False",
+        reason=str(reason),
+        message=message,
+        last_transition_time=seconds(now),
+        observed_generation=job.metadata.generation,
+    )
+    status = finished(job, observed(job), Phase.REJECTED, reason, message, now)
+    status = msgspec.structs.replace(
+        status, conditions=with_condition(status.conditions, condition)
+    )
+    event = Event(type=EventType.WARNING, reason=str(Phase.REJECTED), message=message)
+    return Decision(status=status, urgent=True, event=event)

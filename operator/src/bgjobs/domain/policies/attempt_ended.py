@@ -1,0 +1,168 @@
+"""An attempt that has ended is recorded; then the job is finished, or waits for the next."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from bgjobs.domain import priority
+from bgjobs.domain.backoff import retry_pause_seconds
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Decision, Event, EventType
+from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
+from bgjobs.domain.outcome import Ending, ending
+from bgjobs.domain.policies.changes import (
+    accepted,
+    attempts_allowed,
+    clock,
+    finished,
+    observed,
+    seconds,
+)
+from bgjobs.domain.resource import (
+    MAX_ATTEMPTS_KEPT,
+    Attempt,
+    AttemptOutcome,
+    BackgroundJob,
+    Phase,
+    Reason,
+    Status,
+)
+
+MAX_DISRUPTIONS_A_RUN = 5
+MAX_DEFERRALS_A_RUN = 50
+_DEFAULT_DEFERRAL_SECONDS = 60.0
+
+
+def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    if seen.child is None:
+        return None
+    end = _end(seen, seen.child, now)
+    if end is None:
+        return None
+    status = _recorded(seen.job, seen.child, seen.pod, end, now)
+    number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
+    match end.outcome:
+        case AttemptOutcome.SUCCEEDED:
+            return _finish(seen.job, status, Phase.SUCCEEDED, end, f"{number} succeeded.", now)
+        case AttemptOutcome.CANCELLED:
+            return _finish(seen.job, status, Phase.CANCELLED, end, end.message, now)
+        case AttemptOutcome.SUSPENDED:
+            return Decision(status=status, urgent=True, look_again_at=now)
+    return _after_failure(seen.job, status, end, f"{number} {end.message}", now)
+
+
+def _end(seen: Observation, child: ChildJob, now: datetime) -> Ending | None:
+    """How the attempt ended, or None while it has not.
+
+    A child Job that is being deleted has ended only when it and its pod are
+    gone, whatever its pod's last words; a success counts at once.
+    """
+    pod = seen.pod
+    succeeded = pod is not None and pod.phase is PodPhase.SUCCEEDED
+    if succeeded or not (child.deleting or child.gone):
+        return ending(child, pod)
+    if child.gone and (pod is None or pod.ended):
+        return _stopped(seen, child, now)
+    return None
+
+
+def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
+    """The end of an attempt whose child Job was deleted."""
+    spec = seen.job.spec
+    if spec.cancelled:
+        why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
+        message = f"Cancelled{why} while attempt {child.attempt} was under way."
+        return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
+    if spec.suspend:
+        return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
+    deadline = timedelta(seconds=spec.pending_deadline_seconds)
+    never_started = seen.pod is None or seen.pod.started is None
+    if deadline and never_started and now - child.created >= deadline:
+        message = (
+            f"did not start within {spec.pending_deadline_seconds} s (pendingDeadlineSeconds): "
+            f"{seen.job.status.message}"
+        )
+        return _ending(AttemptOutcome.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message)
+    return _ending(
+        AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"
+    )
+
+
+def _ending(outcome: AttemptOutcome, reason: Reason, message: str) -> Ending:
+    return Ending(outcome=outcome, reason=reason, message=message)
+
+
+def _recorded(
+    job: BackgroundJob, child: ChildJob, pod: Pod | None, end: Ending, now: datetime
+) -> Status:
+    """The status with the attempt added."""
+    start = pod.started if pod else None
+    finish = (pod.finished if pod else None) or seconds(now)
+    attempt = Attempt(
+        run=child.run,
+        attempt=child.attempt,
+        job_name=child.name,
+        node_name=pod.node_name if pod else None,
+        start=start,
+        finish=finish,
+        outcome=end.outcome,
+        exit_code=end.exit_code,
+        reason=end.reason,
+        message=end.message,
+        resources=end.resources,
+    )
+    status = observed(job)
+    return msgspec.structs.replace(
+        accepted(job, status, now),
+        attempts=(*status.attempts, attempt)[-MAX_ATTEMPTS_KEPT:],
+        attempts_total=status.attempts_total + 1,
+        observed_start_requests=job.spec.start_requests,
+        start_time=status.start_time or start,
+        run_seconds=(finish - start).total_seconds() if start else None,
+        result=end.result,
+        next_attempt_time=None,
+        job_ref=None,
+    )
+
+
+def _after_failure(
+    job: BackgroundJob, status: Status, end: Ending, what: str, now: datetime
+) -> Decision:
+    last = status.attempts[-1]
+    assert last.finish is not None
+    if end.outcome is AttemptOutcome.DISRUPTED and status.disruptions < MAX_DISRUPTIONS_A_RUN:
+        status = msgspec.structs.replace(status, disruptions=status.disruptions + 1)
+        return _retry(status, Reason.QUEUED, what, last.finish)
+    if end.outcome is AttemptOutcome.DEFERRED and status.deferrals < MAX_DEFERRALS_A_RUN:
+        pause = timedelta(seconds=end.retry_after_seconds or _DEFAULT_DEFERRAL_SECONDS)
+        status = msgspec.structs.replace(status, deferrals=status.deferrals + 1)
+        return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
+    if end.final:
+        message = f"{what}. This exit code ends retrying."
+        return _finish(job, status, Phase.FAILED, end, message, now)
+    if status.retries_used >= priority.effective_retries(job.spec):
+        message = f"{what}. No retry is left ({priority.explain_retries(job.spec)})."
+        return _finish(job, status, Phase.FAILED, end, message, now)
+    status = msgspec.structs.replace(status, retries_used=status.retries_used + 1)
+    pause = timedelta(seconds=retry_pause_seconds(job, status))
+    return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
+
+
+def _retry(status: Status, reason: Reason, what: str, due: datetime) -> Decision:
+    message = f"{what}. Attempt {status.next_attempt} starts at {clock(due)}."
+    retrying = msgspec.structs.replace(
+        status, phase=Phase.RETRYING, reason=reason, message=message, next_attempt_time=due
+    )
+    event = Event(type=EventType.WARNING, reason="RetryScheduled", message=message)
+    return Decision(status=retrying, urgent=True, event=event, look_again_at=due)
+
+
+def _finish(
+    job: BackgroundJob, status: Status, phase: Phase, end: Ending, message: str, now: datetime
+) -> Decision:
+    normal = phase in (Phase.SUCCEEDED, Phase.CANCELLED)
+    event = Event(
+        type=EventType.NORMAL if normal else EventType.WARNING, reason=str(phase), message=message
+    )
+    status = finished(job, status, phase, end.reason, message, now)
+    return Decision(status=status, urgent=True, event=event)

@@ -1,0 +1,88 @@
+"""The changes of status that several policies share."""
+
+from datetime import datetime
+
+import msgspec
+
+from bgjobs.domain import priority
+from bgjobs.domain.conditions import with_condition
+from bgjobs.domain.resource import BackgroundJob, Condition, Phase, Reason, Status
+
+
+def seconds(time: datetime) -> datetime:
+    """The time as Kubernetes writes it, to the second."""
+    return time.replace(microsecond=0)
+
+
+def clock(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def observed(job: BackgroundJob) -> Status:
+    """The status with what follows from the spec alone."""
+    return msgspec.structs.replace(
+        job.status,
+        observed_generation=job.metadata.generation,
+        effective_retries=priority.effective_retries(job.spec),
+        effective_delay_seconds=priority.effective_delay_seconds(job.spec),
+    )
+
+
+def attempts_allowed(job: BackgroundJob) -> int:
+    """Attempts of this run, if all fail; those that cost no retry come on top."""
+    status = job.status
+    free = status.next_attempt - 1 - status.retries_used
+    return 1 + priority.effective_retries(job.spec) + max(0, free)
+
+
+def waiting(
+    job: BackgroundJob, reason: Reason, message: str, until: datetime | None = None
+) -> Status:
+    """The status of a job that has no attempt under way."""
+    status = observed(job)
+    return msgspec.structs.replace(
+        status,
+        phase=Phase.PENDING if status.next_attempt == 1 else Phase.RETRYING,
+        reason=reason,
+        message=message,
+        next_attempt_time=until,
+        job_ref=None,
+    )
+
+
+def accepted(job: BackgroundJob, status: Status, now: datetime) -> Status:
+    """The status with the condition that the allowlist and the runtimes let the job in."""
+    condition = Condition(
+        type="Accepted",
+        status="True",
+        reason="Allowed",
+        message=f"{job.spec.class_}.{job.spec.method} is in the allowlist.",
+        last_transition_time=seconds(now),
+        observed_generation=job.metadata.generation,
+    )
+    return msgspec.structs.replace(status, conditions=with_condition(status.conditions, condition))
+
+
+def finished(
+    job: BackgroundJob, status: Status, phase: Phase, reason: Reason, message: str, now: datetime
+) -> Status:
+    """The status of a job whose run is over."""
+    finish = status.attempts[-1].finish if status.attempts else None
+    condition = Condition(
+        type="Finished",
+        status="True",
+        reason=str(phase),
+        message=message,
+        last_transition_time=seconds(now),
+        observed_generation=job.metadata.generation,
+    )
+    return msgspec.structs.replace(
+        status,
+        phase=phase,
+        reason=reason,
+        message=message,
+        conditions=with_condition(status.conditions, condition),
+        completion_time=finish if phase in (Phase.SUCCEEDED, Phase.FAILED) else seconds(now),
+        next_attempt_time=None,
+        job_ref=None,
+    )

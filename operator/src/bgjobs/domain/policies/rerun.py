@@ -1,0 +1,49 @@
+"""A finished job stays as it is, unless somebody asks for another run."""
+
+from datetime import datetime
+
+import msgspec
+
+from bgjobs.domain.conditions import with_condition
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Decision, Event, EventType
+from bgjobs.domain.observation import Observation
+from bgjobs.domain.policies.changes import observed, seconds
+from bgjobs.domain.resource import Condition, Phase, Reason
+
+
+def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    job, status = seen.job, seen.job.status
+    if not status.finished:
+        return None
+    if job.spec.retry_requests <= status.observed_retry_requests or job.spec.cancelled:
+        return Decision.keep(status)
+    run = 1 + job.spec.retry_requests
+    message = f"Run {run} was asked for and is queued."
+    condition = Condition(
+        type="Finished",
+        status="False",
+        reason="Retried",
+        message=message,
+        last_transition_time=seconds(now),
+        observed_generation=job.metadata.generation,
+    )
+    restarted = msgspec.structs.replace(
+        observed(job),
+        phase=Phase.PENDING,
+        reason=Reason.QUEUED,
+        message=message,
+        conditions=with_condition(status.conditions, condition),
+        observed_retry_requests=job.spec.retry_requests,
+        observed_start_requests=job.spec.start_requests,
+        run=run,
+        retries_used=0,
+        disruptions=0,
+        deferrals=0,
+        start_time=None,
+        completion_time=None,
+        run_seconds=None,
+        result=None,
+    )
+    event = Event(type=EventType.NORMAL, reason="RetryRequested", message=message)
+    return Decision(status=restarted, urgent=True, event=event, look_again_at=now)

@@ -1,0 +1,103 @@
+"""When the next attempt may start: after its delay or backoff, then through the queue."""
+
+from datetime import datetime, timedelta
+
+from bgjobs.domain import priority
+from bgjobs.domain.backoff import retry_pause_seconds
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Decision, Event, EventType, Start
+from bgjobs.domain.names import child_job_name
+from bgjobs.domain.observation import Observation
+from bgjobs.domain.policies.changes import accepted, clock, finished, observed, waiting
+from bgjobs.domain.ranking import Candidate
+from bgjobs.domain.resource import AttemptOutcome, BackgroundJob, Phase, Reason
+from bgjobs.domain.runtimes import runtime_for
+
+
+def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    """A job whose retries were lowered while it waited for one fails at once."""
+    status = seen.job.status
+    if status.retries_used <= priority.effective_retries(seen.job.spec):
+        return None
+    last = status.attempts[-1]
+    message = (
+        f"Attempt {last.attempt} {last.message}. No retry is left after a change of the spec "
+        f"({priority.explain_retries(seen.job.spec)})."
+    )
+    failed = finished(seen.job, observed(seen.job), Phase.FAILED, last.reason, message, now)
+    event = Event(type=EventType.WARNING, reason=str(Phase.FAILED), message=message)
+    return Decision(status=failed, urgent=True, event=event)
+
+
+def due(job: BackgroundJob) -> datetime:
+    """When the next attempt may start, start requests aside."""
+    status = job.status
+    if status.next_attempt > 1:
+        last = status.attempts[-1]
+        assert last.finish is not None
+        if last.outcome is AttemptOutcome.DEFERRED:
+            return status.next_attempt_time or last.finish
+        if last.outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED):
+            return last.finish + timedelta(seconds=retry_pause_seconds(job, status))
+        return last.finish
+    if status.run > 1:
+        return job.metadata.creation_timestamp
+    if job.spec.start_at is not None:
+        return job.spec.start_at
+    delay = timedelta(seconds=priority.effective_delay_seconds(job.spec))
+    return job.metadata.creation_timestamp + delay
+
+
+def delayed(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    job = seen.job
+    when = due(job)
+    if now >= when or job.spec.start_requests > job.status.observed_start_requests:
+        return None
+    if job.status.next_attempt > 1:
+        last = job.status.attempts[-1]
+        reason = Reason.BACKING_OFF
+        message = (
+            f"Attempt {last.attempt} {last.message}. "
+            f"Attempt {job.status.next_attempt} starts at {clock(when)}."
+        )
+    elif job.spec.start_at is not None:
+        reason, message = Reason.DELAYED, f"Starts at {clock(when)} (startAt)."
+    else:
+        reason = Reason.DELAYED
+        message = f"Starts at {clock(when)} ({priority.explain_delay(job.spec)})."
+    status = accepted(job, waiting(job, reason, message, until=when), now)
+    return Decision(status=status, look_again_at=when)
+
+
+def refused(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    """The API server would not take the child Job: wait, and say what it said."""
+    if seen.refusal is None or now >= seen.refusal.retry_at:
+        return None
+    status = waiting(seen.job, seen.refusal.reason, seen.refusal.message, seen.refusal.retry_at)
+    return Decision(status=status, look_again_at=seen.refusal.retry_at)
+
+
+def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
+    assert config.runtimes is not None
+    job = seen.job
+    runtime = runtime_for(config.runtimes, job.spec.class_)
+    attempt = job.status.next_attempt
+    message = f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority."
+    candidate = Candidate(
+        uid=job.metadata.uid,
+        by_hand=job.spec.start_requests > job.status.observed_start_requests,
+        priority=job.spec.priority,
+        could_start_since=min(due(job), now),
+        group=runtime.key,
+        group_limit=runtime.settings.max_concurrent or 0,
+    )
+    return Decision(
+        status=accepted(job, waiting(job, Reason.QUEUED, message), now),
+        start=Start(
+            job_name=child_job_name(job.metadata.name, job.metadata.uid, job.status.run, attempt),
+            run=job.status.run,
+            attempt=attempt,
+            runtime=runtime,
+            candidate=candidate,
+        ),
+    )

@@ -1,0 +1,52 @@
+"""Cancel and suspend: the attempt under way is stopped, and nothing new starts."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.decision import Decision, Event, EventType
+from bgjobs.domain.observation import Observation
+from bgjobs.domain.policies.changes import finished, observed, waiting
+from bgjobs.domain.resource import Phase, Reason
+
+_LOOK_AGAIN_AFTER = timedelta(seconds=1)
+"""Nothing tells when a deleted Job itself is gone."""
+
+
+def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    spec = seen.job.spec
+    if not spec.cancelled:
+        return None
+    why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
+    if seen.child is None:
+        message = f"Cancelled{why} before attempt {seen.job.status.next_attempt} started."
+        status = finished(
+            seen.job, observed(seen.job), Phase.CANCELLED, Reason.CANCELLED, message, now
+        )
+        event = Event(type=EventType.NORMAL, reason=str(Phase.CANCELLED), message=message)
+        return Decision(status=status, urgent=True, event=event)
+    status = msgspec.structs.replace(
+        observed(seen.job),
+        phase=Phase.CANCELLING,
+        reason=Reason.CANCELLING,
+        message=f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
+        "and killed if it does not within its grace period.",
+    )
+    return Decision(
+        status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
+    )
+
+
+def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
+    if not seen.job.spec.suspend:
+        return None
+    if seen.child is None:
+        message = "Suspended: set spec.suspend to false to go on."
+        return Decision(status=waiting(seen.job, Reason.SUSPENDED, message))
+    status = msgspec.structs.replace(
+        observed(seen.job),
+        reason=Reason.SUSPENDED,
+        message=f"Being suspended: attempt {seen.child.attempt} is told to end.",
+    )
+    return Decision(status=status, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER)

@@ -1,0 +1,259 @@
+"""The BackgroundJob resource as typed data.
+
+The API server validates what users write (crds/); these types only read it.
+"""
+
+import enum
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+GROUP = "bgjobs.dev"
+VERSION = "v1alpha1"
+KIND = "BackgroundJob"
+PLURAL = "backgroundjobs"
+
+MAX_PARAMETERS_BYTES = 64 * 1024
+MAX_ATTEMPTS_KEPT = 10
+
+_DURATION = re.compile(r"([0-9]+)([smh])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Priority(enum.IntEnum):
+    HIGH = 1
+    MEDIUM = 2
+    LOW = 3
+
+
+class Adjustment(enum.StrEnum):
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+class Phase(enum.StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    RETRYING = "Retrying"
+    CANCELLING = "Cancelling"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    REJECTED = "Rejected"
+
+
+TERMINAL_PHASES = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.REJECTED})
+
+
+class Reason(enum.StrEnum):
+    """Why a job is in its phase. Part of the API: finite, never renamed."""
+
+    QUEUED = "Queued"
+    DELAYED = "Delayed"
+    BACKING_OFF = "BackingOff"
+    SUSPENDED = "Suspended"
+    PAUSED = "Paused"
+    CONFIGURATION_INVALID = "ConfigurationInvalid"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    STARTING = "Starting"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    ADOPTION_CONFLICT = "AdoptionConflict"
+    RUNNING = "Running"
+    NODE_UNREACHABLE = "NodeUnreachable"
+    CANCELLING = "Cancelling"
+    SUCCEEDED = "Succeeded"
+    CANCELLED = "Cancelled"
+    ERROR = "Error"
+    PERMANENT_FAILURE = "PermanentFailure"
+    BAD_PARAMETERS = "BadParameters"
+    NOT_IN_IMAGE = "NotInImage"
+    OOM_KILLED = "OOMKilled"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
+    DISRUPTED = "Disrupted"
+    JOB_DELETED = "JobDeleted"
+    NOT_ALLOWED = "NotAllowed"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    PARAMETERS_TOO_LARGE = "ParametersTooLarge"
+
+
+class AttemptOutcome(enum.StrEnum):
+    """How one attempt ended. Only Failed and JobDeleted cost a retry."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    DISRUPTED = "Disrupted"
+    SUSPENDED = "Suspended"
+    DEFERRED = "Deferred"
+    CANCELLED = "Cancelled"
+    JOB_DELETED = "JobDeleted"
+
+
+class _Data(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """Immutable, named as the JSON is, absent where it says nothing."""
+
+
+class Backoff(_Data, frozen=True):
+    """Wait `seconds * factor ** n` after the n-th failure (from 0), at most `max_seconds`."""
+
+    seconds: int = 5
+    factor: float = 2
+    max_seconds: int = 300
+
+
+class Spec(_Data, frozen=True):
+    class_: str = msgspec.field(name="class")
+    method: str = "handle"
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    priority: Priority = Priority.MEDIUM
+    delay_seconds: int = msgspec.field(name="delay", default=0)
+    start_at: datetime | None = None
+    retries: int = 3
+    backoff: Backoff = Backoff()
+    adjustment: Adjustment = Adjustment.ENABLED
+    active_deadline_seconds: int | None = None
+    pending_deadline_seconds: int = 600
+    ttl_seconds_after_finished: int | None = None
+    suspend: bool = False
+    cancelled: bool = False
+    cancel_reason: str | None = None
+    start_requests: int = 0
+    retry_requests: int = 0
+
+
+class Metadata(_Data, frozen=True):
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    creation_timestamp: datetime
+    generation: int = 1
+    deletion_timestamp: datetime | None = None
+
+
+class Condition(_Data, frozen=True):
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: datetime
+    observed_generation: int
+
+
+class Resources(_Data, frozen=True):
+    """What one attempt used, as its process accounts for itself."""
+
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+class Attempt(_Data, frozen=True):
+    """One finished attempt; `attempt` counts from 1 in each run."""
+
+    run: int
+    attempt: int
+    job_name: str
+    outcome: AttemptOutcome
+    reason: Reason
+    message: str = ""
+    node_name: str | None = None
+    start: datetime | None = None
+    finish: datetime | None = None
+    exit_code: int | None = None
+    resources: Resources | None = None
+
+
+class JobRef(_Data, frozen=True):
+    """The child Job of the attempt that is under way."""
+
+    name: str
+    uid: str
+    run: int
+    attempt: int
+
+
+class Status(_Data, frozen=True):
+    """What the operator says about a BackgroundJob."""
+
+    phase: Phase = Phase.PENDING
+    reason: Reason = Reason.QUEUED
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int | None = None
+    observed_start_requests: int = 0
+    observed_retry_requests: int = 0
+    effective_retries: int | None = None
+    effective_delay_seconds: int | None = None
+    next_attempt_time: datetime | None = None
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    run_seconds: float | None = None
+    run: int = 1
+    attempts_total: int = 0
+    retries_used: int = 0
+    disruptions: int = 0
+    deferrals: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    result: Any = None
+    job_ref: JobRef | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in TERMINAL_PHASES
+
+    @property
+    def next_attempt(self) -> int:
+        """The number, from 1 in this run, of the attempt that is under way or comes next."""
+        last = self.attempts[-1] if self.attempts else None
+        return last.attempt + 1 if last and last.run == self.run else 1
+
+
+class BackgroundJob(_Data, frozen=True):
+    metadata: Metadata
+    spec: Spec
+    status: Status = Status()
+
+    @property
+    def key(self) -> str:
+        """namespace/name, as people write it."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+
+def delay_seconds(value: int | str) -> int:
+    """Seconds of a delay as users write it: 90, "90s", "15m" or "2h".
+
+    Raises ValueError where it is neither.
+    """
+    if isinstance(value, int):
+        return value
+    if match := _DURATION.fullmatch(value):
+        return int(match[1]) * _UNIT_SECONDS[match[2]]
+    raise ValueError(f"{value!r} is no delay: write whole seconds or a duration like 90s, 15m, 2h")
+
+
+def parse(raw: dict[str, Any]) -> BackgroundJob:
+    """Reads a BackgroundJob as the API server returns it.
+
+    Raises ValueError where it breaks the schema, which the API server prevents
+    unless an older schema let it in.
+    """
+    spec = dict(raw["spec"])
+    if isinstance(spec.get("priority"), str):
+        spec["priority"] = Priority[spec["priority"].upper()].value
+    spec["delay"] = delay_seconds(spec.get("delay", 0))
+    return msgspec.convert({**raw, "spec": spec}, BackgroundJob)
+
+
+def render_status(status: Status) -> dict[str, Any]:
+    """The status as JSON values, times in RFC 3339."""
+    rendered: dict[str, Any] = msgspec.to_builtins(status)
+    return {
+        "phase": str(status.phase),
+        "reason": str(status.reason),
+        "run": status.run,
+        **rendered,
+    }

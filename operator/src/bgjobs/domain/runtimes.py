@@ -1,0 +1,124 @@
+"""How the pods of a class run: image, resources, secrets, limits.
+
+Platform engineers own this (ConfigMap bgjobs-runtimes); submitters choose none of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bgjobs.domain.errors import ConfigurationError
+
+DEFAULT = "default"
+
+
+class Runtime(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True
+):
+    """The settings of one key. Those it leaves out come from the key `default`."""
+
+    image: str | None = None
+    image_pull_policy: str | None = None
+    image_pull_secrets: list[dict[str, str]] | None = None
+    resources: dict[str, dict[str, str | int | float]] | None = None
+    env: list[dict[str, Any]] | None = None
+    env_from: list[dict[str, Any]] | None = None
+    volumes: list[dict[str, Any]] | None = None
+    volume_mounts: list[dict[str, Any]] | None = None
+    service_account_name: str | None = None
+    node_selector: dict[str, str] | None = None
+    tolerations: list[dict[str, Any]] | None = None
+    labels: dict[str, str] | None = None
+    termination_grace_period_seconds: int | None = None
+    active_deadline_seconds: int | None = None
+    max_concurrent: int | None = None
+    paused: str | None = None
+    namespaces: list[str] | None = None
+
+
+class ResolvedRuntime(msgspec.Struct, frozen=True, kw_only=True):
+    """The runtime of one class: the longest key that fits, completed from `default`."""
+
+    key: str
+    settings: Runtime
+
+
+Runtimes = Mapping[str, Runtime]
+
+
+def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
+    """Reads the data of ConfigMap bgjobs-runtimes: default, a class or a dotted prefix -> YAML.
+
+    Raises ConfigurationError, naming the key.
+    """
+    runtimes = {key: _parse_runtime(key, text) for key, text in data.items()}
+    if DEFAULT not in runtimes:
+        raise ConfigurationError("the key default is missing: every class falls back to it")
+    for key in runtimes:
+        _check(key, _complete(runtimes, key))
+    return runtimes
+
+
+def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
+    """The runtime of a class: its own key, else its longest dotted prefix, else default."""
+    prefix = class_
+    while prefix and prefix not in runtimes:
+        prefix = prefix.rpartition(".")[0]
+    key = prefix or DEFAULT
+    return ResolvedRuntime(key=key, settings=_complete(runtimes, key))
+
+
+def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:
+    """Why jobs in this namespace may not use this runtime, or None where they may."""
+    allowed = runtime.settings.namespaces
+    if allowed is None or namespace in allowed:
+        return None
+    return (
+        f"Runtime {runtime.key} may be used in the namespaces {', '.join(allowed)} only, not in "
+        f"{namespace}: create the job there, or ask a platform engineer to add {namespace} to "
+        "the runtime in ConfigMap bgjobs-runtimes, then retry this job."
+    )
+
+
+def _parse_runtime(key: str, text: str) -> Runtime:
+    try:
+        return msgspec.yaml.decode(text or "{}", type=Runtime)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"key {key!r}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"key {key!r} is no valid YAML: {error}") from error
+
+
+def _complete(runtimes: Runtimes, key: str) -> Runtime:
+    own, default = runtimes[key], runtimes[DEFAULT]
+    inherited = {
+        field: getattr(default, field)
+        for field in Runtime.__struct_fields__
+        if getattr(own, field) is None and field != "max_concurrent"
+    }
+    return msgspec.structs.replace(own, **inherited)
+
+
+def _check(key: str, runtime: Runtime) -> None:
+    if runtime.image is None:
+        raise ConfigurationError(f"key {key!r}: image is missing here and in default")
+    if reserved := [e["name"] for e in runtime.env or [] if e.get("name", "").startswith("BGJOB_")]:
+        raise ConfigurationError(
+            f"key {key!r}: env sets {reserved[0]}; names that start with BGJOB_ are the operator's"
+        )
+    if _uses_namespace_secrets(runtime) and runtime.namespaces is None:
+        raise ConfigurationError(
+            f"key {key!r}: it uses a Secret or a service account of the job's namespace, "
+            "so it must list the namespaces that may use it: namespaces: [shop]"
+        )
+
+
+def _uses_namespace_secrets(runtime: Runtime) -> bool:
+    """Whether something in it resolves, in the job's own namespace, to more than plain data."""
+    return bool(
+        runtime.env_from
+        or runtime.service_account_name
+        or any("valueFrom" in entry for entry in runtime.env or [])
+        or any(not volume.keys() <= {"name", "emptyDir"} for volume in runtime.volumes or [])
+    )

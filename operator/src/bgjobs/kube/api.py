@@ -1,0 +1,154 @@
+"""Raw JSON requests to the API server: an object in, an object out, errors by status."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+from kubernetes.aio import client, config
+from kubernetes.aio.client.rest import RESTClientObject
+
+from bgjobs.kube.clock import ServerClock
+
+_MAX_CONNECTIONS = 64
+_REQUEST_TIMEOUT_SECONDS = 30
+_PAGE_SIZE = 500
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+Object = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The API server refused: its HTTP status, its reason and its message."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class Api:
+    """The API server behind one HTTP session."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, clock: ServerClock) -> None:
+        self.session = session
+        self.server = server
+        self._clock = clock
+
+    async def get(self, path: str) -> Object | None:
+        """The object as a quorum read returns it, or None where there is none."""
+        try:
+            return await self._request("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def get_list(self, path: str, **params: str) -> Object:
+        """One page of a collection as a quorum read returns it."""
+        return await self._request("GET", path, params=params)
+
+    async def every(self, path: str, **selectors: str) -> AsyncIterator[Object]:
+        """Every object of a collection, read page by page."""
+        params = {"limit": str(_PAGE_SIZE), **selectors}
+        while True:
+            page = await self.get_list(path, **params)
+            for item in page["items"]:
+                yield item
+            if not (token := page["metadata"].get("continue")):
+                return
+            params["continue"] = token
+
+    async def create(self, path: str, body: Object) -> Object:
+        return await self._request("POST", path, body=body)
+
+    async def patch(self, path: str, body: Any, content_type: str) -> Object:
+        return await self._request("PATCH", path, body=body, content_type=content_type)
+
+    async def delete(self, path: str, options: Object) -> None:
+        """Deletes; that it is gone already is no error."""
+        try:
+            await self._request("DELETE", path, body=options)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def watch(self, path: str, **params: str) -> AsyncIterator[Object]:
+        """Watch events until the server ends the stream. Raises ApiError where it reports one."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=90)
+        url = f"{self.server}{path}"
+        query = {"watch": "true", "allowWatchBookmarks": "true", **params}
+        async with self.session.get(url, params=query, timeout=timeout) as response:
+            if response.status >= 400:
+                raise _error(response.status, await response.read())
+            async for line in response.content:
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise ApiError(
+                        status.get("code", 500), status.get("reason", ""), status.get("message", "")
+                    )
+                yield event
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        async with self.session.request(
+            method,
+            f"{self.server}{path}",
+            params=params,
+            data=None if body is None else orjson.dumps(body),
+            headers=None if body is None else {"Content-Type": content_type},
+        ) as response:
+            self._clock.observe(response.headers.get("Date"))
+            payload = await response.read()
+            if response.status >= 400:
+                raise _error(response.status, payload)
+            answer: Object = orjson.loads(payload)
+            return answer
+
+
+async def connect(clock: ServerClock) -> Api:
+    """Connects with the pod's service account, or with the current kubeconfig outside a pod."""
+    settings = client.Configuration()
+    if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
+        config.load_incluster_config(client_configuration=settings)
+    else:
+        await config.load_kube_config(client_configuration=settings)
+
+    async def authorize(
+        request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """The token is asked for at every request: the kubelet renews it in place."""
+        token = await settings.get_api_key_with_prefix("authorization", "BearerToken")
+        if token:
+            request.headers["Authorization"] = token
+        return await send(request)
+
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=_MAX_CONNECTIONS, ssl=RESTClientObject(settings).ssl_context
+        ),
+        timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_SECONDS),
+        headers={"User-Agent": "bgjobs-operator"},
+        middlewares=(authorize,),
+    )
+    return Api(session, settings.host, clock)
+
+
+def _error(status: int, payload: bytes) -> ApiError:
+    try:
+        answer = orjson.loads(payload)
+        return ApiError(status, answer.get("reason", ""), answer.get("message", ""))
+    except (orjson.JSONDecodeError, AttributeError):
+        return ApiError(status, "", payload[:200].decode(errors="replace"))

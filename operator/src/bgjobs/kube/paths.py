@@ -1,0 +1,27 @@
+"""The API server's paths of what the operator reads and writes."""
+
+from bgjobs.domain.resource import GROUP, PLURAL, VERSION
+
+ALL_BACKGROUND_JOBS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+ALL_JOBS = "/apis/batch/v1/jobs"
+ALL_PODS = "/api/v1/pods"
+
+
+def background_job(namespace: str, name: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+
+
+def jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/jobs"
+
+
+def job(namespace: str, name: str) -> str:
+    return f"{jobs(namespace)}/{name}"
+
+
+def events(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/events"
+
+
+def config_maps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps"

@@ -1,0 +1,77 @@
+"""Child Jobs and pods as the API server returns them, reduced to what decisions need."""
+
+from datetime import datetime
+from typing import Any
+
+from bgjobs.domain.observation import ChildJob, Pod, PodPhase, Waiting
+from bgjobs.kube import labels
+
+
+def owner_uid(job: dict[str, Any]) -> str | None:
+    """The uid of the object that controls a Job."""
+    owners = job["metadata"].get("ownerReferences", [])
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
+
+
+def child_job(raw: dict[str, Any]) -> ChildJob:
+    """Raises KeyError or ValueError where the labels of a child Job are missing."""
+    metadata, status = raw["metadata"], raw.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions", []) if c["status"] == "True"}
+    failed = conditions.get("Failed")
+    return ChildJob(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        owner_uid=owner_uid(raw),
+        run=int(metadata["labels"][labels.RUN]),
+        attempt=int(metadata["labels"][labels.ATTEMPT]),
+        created=time(metadata["creationTimestamp"]),
+        failed_message=failed.get("message", "") if failed else None,
+        succeeded="Complete" in conditions,
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def pod(raw: dict[str, Any]) -> Pod:
+    """Raises KeyError or ValueError where the labels of a child Job's pod are missing."""
+    metadata, status = raw["metadata"], raw.get("status", {})
+    statuses = status.get("containerStatuses", [])
+    state = statuses[0].get("state", {}) if statuses else {}
+    terminated, waiting = state.get("terminated", {}), state.get("waiting")
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
+    disruption = conditions.get("DisruptionTarget", {"status": "False"})
+    scheduled = conditions.get("PodScheduled", {"status": "True"})
+    if scheduled["status"] == "False":
+        waiting = scheduled
+    started = terminated.get("startedAt") or state.get("running", {}).get("startedAt")
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        run=int(metadata["labels"][labels.RUN]),
+        attempt=int(metadata["labels"][labels.ATTEMPT]),
+        phase=PodPhase(status.get("phase", "Pending")),
+        created=time(metadata["creationTimestamp"]),
+        reason=status.get("reason"),
+        node_name=raw["spec"].get("nodeName"),
+        started=time(started) if started else None,
+        finished=time(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
+        exit_code=terminated.get("exitCode"),
+        terminated_reason=terminated.get("reason"),
+        termination_message=terminated.get("message", ""),
+        disruption=(
+            disruption.get("message", disruption.get("reason", ""))
+            if disruption["status"] == "True"
+            else None
+        ),
+        waiting=(
+            Waiting(reason=waiting.get("reason", ""), message=waiting.get("message", ""))
+            if waiting
+            else None
+        ),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def time(text: str) -> datetime:
+    """Reads RFC 3339 as the API server writes it."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,93 @@
+"""What the operator last saw of BackgroundJobs, child Jobs and pods, slim, by owner's uid."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from bgjobs.domain.observation import ChildJob, Pod
+from bgjobs.domain.resource import BackgroundJob
+
+
+class Views:
+    """The newest known state; the operator's own writes count before a watch shows them.
+
+    Of the child Jobs and pods of one BackgroundJob only those of its latest
+    attempt are kept.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, BackgroundJob] = {}
+        self._children: dict[str, ChildJob] = {}
+        self._pods: dict[str, Pod] = {}
+        self.heard_at: datetime | None = None
+        """When the watch of BackgroundJobs last said anything."""
+        self.left: set[str] = set()
+        """BackgroundJobs that left their watch: gone, or only no longer selected."""
+        self.doubtful: set[str] = set()
+        """BackgroundJobs whose child Job may have changed without a watch to tell."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._jobs))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def job(self, uid: str) -> BackgroundJob | None:
+        return self._jobs.get(uid)
+
+    def child(self, uid: str) -> ChildJob | None:
+        return self._children.get(uid)
+
+    def pod(self, uid: str) -> Pod | None:
+        return self._pods.get(uid)
+
+    def put_job(self, job: BackgroundJob) -> None:
+        """Keeps the newer of the two; resourceVersions are comparable since Kubernetes 1.35."""
+        old = self._jobs.get(job.metadata.uid)
+        if old is None or _version(job) >= _version(old):
+            self._jobs[job.metadata.uid] = job
+
+    def put_child(self, uid: str, child: ChildJob) -> None:
+        old = self._children.get(uid)
+        if old is None or _order(child) > _order(old) or _is_newer_view(child, old):
+            self._children[uid] = child
+
+    def put_pod(self, uid: str, pod: Pod) -> None:
+        old = self._pods.get(uid)
+        if old is None or _order(pod) >= _order(old):
+            self._pods[uid] = pod
+
+    def child_is_gone(self, uid: str) -> None:
+        if child := self._children.get(uid):
+            self._children[uid] = msgspec.structs.replace(child, gone=True)
+
+    def remove_pod(self, uid: str, pod: Pod) -> None:
+        """A pod that had ended keeps its last words until its attempt is recorded."""
+        old = self._pods.get(uid)
+        if old is None or old.uid != pod.uid:
+            return
+        if pod.ended:
+            self._pods[uid] = pod
+        elif not old.ended:
+            del self._pods[uid]
+        self.doubtful.add(uid)
+
+    def forget(self, uid: str) -> None:
+        self._jobs.pop(uid, None)
+        self._children.pop(uid, None)
+        self._pods.pop(uid, None)
+        self.left.discard(uid)
+        self.doubtful.discard(uid)
+
+
+def _version(job: BackgroundJob) -> int:
+    return int(job.metadata.resource_version)
+
+
+def _order(view: ChildJob | Pod) -> tuple[int, int]:
+    return (view.run, view.attempt)
+
+
+def _is_newer_view(new: ChildJob, old: ChildJob) -> bool:
+    return new.uid == old.uid and int(new.resource_version) >= int(old.resource_version)

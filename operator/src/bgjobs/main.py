@@ -1,0 +1,178 @@
+"""Wires the operator together. Nothing else does."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import aiohttp
+import kopf
+import sqlalchemy as sa
+import uvloop
+
+from bgjobs import http, metrics
+from bgjobs.controller import handlers
+from bgjobs.controller.admission import AdmissionQueue
+from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.events import EventPoster
+from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.reconciler import Reconciler
+from bgjobs.controller.resync import Resync, repeat
+from bgjobs.controller.worker import Workers
+from bgjobs.controller.workqueue import URGENT, WorkQueue
+from bgjobs.domain.resource import GROUP, PLURAL, VERSION
+from bgjobs.kube import configmaps, labels, paths
+from bgjobs.kube.api import Api, ApiError, connect
+from bgjobs.kube.clock import ServerClock
+from bgjobs.kube.views import Views
+from bgjobs.mirror.writer import MirrorWriter
+from bgjobs.settings import Settings
+
+_CHILD_JOBS_EVERY_SECONDS = 30
+_SLOW_STARTS_EVERY_SECONDS = 3
+_MIRROR_ROWS_EVERY_SECONDS = 300
+_MIRROR_FLUSH_SECONDS = 5
+_KOPF_IDLE_SECONDS = 0.05
+"""How long kopf keeps a worker per object: its default of 5 s would cap the throughput."""
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_environment(os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # kopf tells of every event that a handler took.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    clock = ServerClock()
+    api = await connect(clock)
+    try:
+        await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
+    except ApiError as error:
+        hint = ": apply crds/ first" if error.status == 404 else ""
+        logger.error("BackgroundJobs cannot be read%s (%s)", hint, error)
+        return 1
+    except aiohttp.ClientError as error:
+        logger.error("the API server cannot be reached: %s", error)
+        return 1
+    mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
+    mirror.start()
+    try:
+        await _operate(settings, api, clock, mirror)
+    finally:
+        await asyncio.to_thread(mirror.stop, _MIRROR_FLUSH_SECONDS)
+        await api.session.close()
+    return 0
+
+
+async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: MirrorWriter) -> None:
+    """Runs until kopf ends, which it does on SIGTERM and on what it cannot survive."""
+    views = Views()
+    queue = WorkQueue(clock.now)
+    events = EventPoster(api)
+    add_urgently: Callable[[str], None] = partial(queue.add, priority=URGENT)
+    admission = AdmissionQueue(
+        max_concurrent=settings.max_concurrent,
+        ageing=timedelta(seconds=settings.ageing_seconds),
+        now=clock.now,
+        admitted=add_urgently,
+    )
+    hints = HintQueue(settings.hints_per_second, permitted=queue.add)
+    configuration = ConfigurationKeeper(
+        events, clock.now, changed=partial(_queue_all, views, queue)
+    )
+    reconciler = Reconciler(
+        api=api,
+        views=views,
+        queue=queue,
+        admission=admission,
+        hints=hints,
+        configuration=configuration,
+        events=events,
+        mirror=mirror,
+        now=clock.now,
+    )
+    resync = Resync(api, views, queue, mirror, clock.now)
+    # Child Jobs and pods come first: a job must not be started again for want of seeing them.
+    await resync.child_jobs()
+    await resync.pods()
+
+    ready = asyncio.Event()
+    metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
+    metrics.WAITING.set_function(lambda: admission.waiting)
+    metrics.RUNNING.set_function(lambda: admission.running)
+    metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
+    metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)
+
+    background = [
+        Workers(queue, reconciler.reconcile, clock.now).run(settings.workers),
+        events.run(),
+        hints.run(),
+        http.serve(settings.http_port, ready.is_set),
+        *(
+            configmaps.follow(api, settings.namespace, name, partial(configuration.seen, name))
+            for name in (ALLOWLIST, RUNTIMES)
+        ),
+        repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
+        repeat(_SLOW_STARTS_EVERY_SECONDS, resync.slow_starts),
+        _mirror_rows(resync),
+    ]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in background]
+        await _watch(views, queue, clock.now, ready)
+        for task in tasks:
+            task.cancel()
+
+
+def _queue_all(views: Views, queue: WorkQueue) -> None:
+    for uid in views:
+        queue.add(uid)
+
+
+async def _mirror_rows(resync: Resync) -> None:
+    await resync.mirror_rows()
+    await repeat(_MIRROR_ROWS_EVERY_SECONDS, resync.mirror_rows)
+
+
+async def _watch(
+    views: Views, queue: WorkQueue, now: Callable[[], datetime], ready: asyncio.Event
+) -> None:
+    """Runs kopf, which calls the handlers, on a session of its own that it closes itself."""
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, views, queue, now)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        api = await connect(ServerClock())
+        return kopf.AiohttpSession(aiohttp_session=api.session, server=api.server)
+
+    await kopf.operator(
+        registry=registry, settings=_kopf_settings(), clusterwide=True, ready_flag=ready
+    )
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    """kopf as a watcher only: it neither posts, nor patches, nor looks for other resources."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.queueing.idle_timeout = _KOPF_IDLE_SECONDS
+    settings.watching.label_selectors["pods"] = labels.UID
+    settings.watching.field_selectors["pods"] = "status.phase!=Pending"
+    # Finished jobs by the hundred thousand would cost minutes and a gigabyte at every start.
+    settings.watching.field_selectors[GROUP, VERSION, PLURAL] = "status.phase!=Succeeded"
+    return settings

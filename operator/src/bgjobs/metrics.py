@@ -1,0 +1,40 @@
+"""The operator's Prometheus metrics. Labels are bounded by the allowlist's classes."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from bgjobs.domain.resource import BackgroundJob
+
+FINISHED = Counter(
+    "bgjobs_finished_total", "Finished runs of BackgroundJobs", ["class", "result", "reason"]
+)
+ATTEMPTS = Counter("bgjobs_attempts_total", "Finished attempts", ["class", "outcome"])
+RUN_SECONDS = Histogram(
+    "bgjobs_run_seconds",
+    "How long attempts ran",
+    ["class"],
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+RECONCILES = Counter("controller_runtime_reconcile_total", "Reconciliations", ["result"])
+RECONCILE_SECONDS = Histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "How long a reconciliation took",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+QUEUE_DEPTH = Gauge("workqueue_depth", "BackgroundJobs that wait for a worker")
+WAITING = Gauge("bgjobs_waiting", "BackgroundJobs that could start and wait for a slot")
+RUNNING = Gauge("bgjobs_running", "BackgroundJobs that hold a slot")
+MIRROR_PENDING = Gauge("bgjobs_mirror_pending", "BackgroundJobs whose row is to be written")
+MIRROR_LAG_SECONDS = Gauge(
+    "bgjobs_mirror_lag_seconds", "How long the oldest unwritten row has waited"
+)
+
+
+def count_transition(before: BackgroundJob, after: BackgroundJob) -> None:
+    """Counts what a status write has recorded."""
+    class_ = after.spec.class_
+    if after.status.attempts_total > before.status.attempts_total:
+        ATTEMPTS.labels(class_, str(after.status.attempts[-1].outcome)).inc()
+        if after.status.run_seconds is not None:
+            RUN_SECONDS.labels(class_).observe(after.status.run_seconds)
+    if after.status.finished and not before.status.finished:
+        FINISHED.labels(class_, str(after.status.phase), str(after.status.reason)).inc()

@@ -1,0 +1,56 @@
+"""A BackgroundJob as rows of the mirror."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from bgjobs.domain.resource import BackgroundJob
+from bgjobs.mirror.schema import RESOURCE_VERSION_DIGITS
+
+
+def job_row(job: BackgroundJob) -> dict[str, Any]:
+    metadata, spec, status = job.metadata, job.spec, job.status
+    return {
+        "uid": metadata.uid,
+        "namespace": metadata.namespace,
+        "name": metadata.name,
+        "class": spec.class_,
+        "method": spec.method,
+        "priority": int(spec.priority),
+        "delay_seconds": spec.delay_seconds,
+        "effective_delay_seconds": status.effective_delay_seconds,
+        "retries": spec.retries,
+        "effective_retries": status.effective_retries,
+        "phase": str(status.phase),
+        "reason": str(status.reason),
+        "message": status.message[:1024],
+        "run": status.run,
+        "attempts_total": status.attempts_total,
+        "run_seconds": status.run_seconds,
+        "created_at": _naive(metadata.creation_timestamp),
+        "next_attempt_at": _naive(status.next_attempt_time),
+        "started_at": _naive(status.start_time),
+        "completed_at": _naive(status.completion_time),
+        "deleted_at": None,
+        "resource_version": padded(metadata.resource_version),
+    }
+
+
+def details_row(job: BackgroundJob) -> dict[str, Any]:
+    result = job.status.result
+    return {
+        "uid": job.metadata.uid,
+        "parameters": orjson.dumps(job.spec.parameters).decode(),
+        "result": None if result is None else orjson.dumps(result).decode(),
+        "resource_version": padded(job.metadata.resource_version),
+    }
+
+
+def padded(resource_version: str) -> str:
+    return resource_version.zfill(RESOURCE_VERSION_DIGITS)
+
+
+def _naive(time: datetime | None) -> datetime | None:
+    """UTC without a zone, as the columns hold it."""
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
