@@ -1,0 +1,49 @@
+"""How the process of one attempt treats its output and ends."""
+
+import atexit
+import contextlib
+import faulthandler
+import io
+import os
+import sys
+import threading
+
+
+def prepare_output() -> None:
+    """Lines leave at once, text that UTF-8 cannot carry fails nothing, a crash shows its stack."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    faulthandler.enable()
+
+
+def end(exit_code: int) -> None:
+    """End the process with this code, whatever the job left behind.
+
+    The attempt is over when the method returns: threads that would hold the process up are not
+    waited for.
+    """
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+    if left:
+        # The job may have closed stderr.
+        with contextlib.suppress(Exception):
+            print("Stopping threads that the method did not join:", *left, file=sys.stderr)
+    if not _flush() or left:
+        # Python's own end would exit with 120 for lost output, and wait for the threads.
+        atexit._run_exitfuncs()
+        _flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
+def _flush() -> bool:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except Exception:
+        return False
+    return True
