@@ -1,0 +1,25 @@
+"""Fixtures that several kinds of tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bgjobs_local.controlplane import ControlPlane, control_plane, ensure_binaries
+
+
+@pytest.fixture(scope="session", name="control_plane")
+def _control_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """A real API server with its controllers and scheduler; kwok pretends to run the pods.
+
+    Each *.yaml of tests/stages is a kwok Stage beside kwok's own ones.
+    """
+    # The first build takes minutes: let its progress be seen.
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        ensure_binaries()
+    stages = sorted((Path(__file__).parent / "stages").glob("*.yaml"))
+    with control_plane(tmp_path_factory.mktemp("control-plane"), stages) as running:
+        yield running
