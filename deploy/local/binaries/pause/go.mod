@@ -1,0 +1,3 @@
+module bgjobs.dev/local/pause
+
+go 1.26.0
