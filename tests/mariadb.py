@@ -1,0 +1,110 @@
+"""A real MariaDB server for the tests, on loopback, in a directory of its own."""
+
+import itertools
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pymysql
+
+from bgjobs_local import packages
+
+_START_SECONDS = 30
+_database_numbers = itertools.count(1)
+
+# A test database need not survive a power cut: no fsync, a small log.
+_FAST = (
+    "--skip-name-resolve",
+    "--innodb-log-file-size=16M",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-doublewrite=0",
+)
+
+
+@contextmanager
+def server(directory: Path) -> Iterator[int]:
+    """Start a server that keeps its data in `directory` and yield its port on 127.0.0.1.
+
+    User root has no password. The server ends with the block, or with this
+    process, whichever ends first.
+    """
+    packages.ensure(
+        {
+            "mariadb-server-core": "is the database that the tests mirror jobs into",
+            "mariadb-client-core": "has a tool that makes a database's first files",
+        }
+    )
+    data = directory / "data"
+    _install(data)
+    port = _free_port()
+    log = directory / "mariadbd.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                # The kernel ends the server if pytest is killed.
+                *("setpriv", "--pdeathsig", "KILL"),
+                *("/usr/sbin/mariadbd", "--no-defaults", "--user=root", f"--datadir={data}"),
+                *(f"--port={port}", "--bind-address=127.0.0.1"),
+                *(f"--socket={directory}/socket", f"--pid-file={directory}/pid"),
+                *("--character-set-server=utf8mb4", "--innodb-buffer-pool-size=256M"),
+                *_FAST,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_it_answers(process, port, log)
+        yield port
+    finally:
+        # Nothing is kept, so it need not shut down in order.
+        process.kill()
+        process.wait()
+
+
+def fresh_database(port: int) -> str:
+    """Create an empty database and return its SQLAlchemy URL."""
+    name = f"test_{next(_database_numbers)}"
+    with _connect(port) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+    return f"mysql+pymysql://root@127.0.0.1:{port}/{name}?charset=utf8mb4"
+
+
+def _install(data: Path) -> None:
+    done = subprocess.run(
+        [
+            *("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}"),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            *_FAST,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _connect(port: int) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    return pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            _connect(port).close()
+        except pymysql.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"MariaDB did not start:\n{log.read_text()}") from error
+            time.sleep(0.05)
+        else:
+            return
