@@ -1,17 +1,28 @@
-VENV := .local/venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# CLUSTER=local: the cluster that `make cluster` starts. CLUSTER=current: the one that kubectl
+# points at; LOAD says how its nodes get the images: kind, minikube, k3d or registry.example/team/
+CLUSTER := local
+LOAD :=
+
+BIN := .local/venv/bin
+READY := .local/venv/.ready
+LOCAL := $(BIN)/python -m bgjobs_local --cluster '$(CLUSTER)' --load '$(LOAD)'
 SOURCES := operator/src job-image academic/src deploy/local/src tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lint format test-unit test lock
+.PHONY: help demo test test-unit lint format cluster cluster-down images deploy lock
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-$(READY): deploy/requirements.lock deploy/local/bootstrap.sh
-	deploy/local/bootstrap.sh
+demo: $(READY) ## Start a real Kubernetes, install bgjobs, run jobs on real input
+	@$(LOCAL) demo
+
+test: $(READY) ## Run every test, on real parts
+	$(BIN)/pytest
+
+test-unit: $(READY) ## Run the tests that need no cluster (seconds)
+	$(BIN)/pytest tests/unit
 
 lint: $(READY) ## Check style, types and the layers
 	$(BIN)/ruff format --check $(SOURCES)
@@ -23,13 +34,22 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-test-unit: $(READY) ## Run the tests that need no cluster (seconds)
-	$(BIN)/pytest tests/unit
+cluster: $(READY) ## Start the local Kubernetes, or mend what died of it
+	@$(LOCAL) up
 
-test: $(READY) ## Run every test, on real parts
-	$(BIN)/pytest
+cluster-down: $(READY) ## Remove the local Kubernetes and its data
+	@$(LOCAL) down
+
+images: $(READY) ## Build the container images and load them
+	@$(LOCAL) images
+
+deploy: $(READY) ## Install bgjobs, or upgrade it, with the images as they are now
+	@$(LOCAL) deploy
 
 lock: $(READY) ## Resolve the dependencies again and pin them
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export --quiet --all-packages --all-extras --all-groups --no-emit-workspace \
 		--no-annotate --no-header --output-file deploy/requirements.lock
+
+$(READY): deploy/requirements.lock deploy/local/bootstrap.sh
+	deploy/local/bootstrap.sh
