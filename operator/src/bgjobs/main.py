@@ -13,6 +13,7 @@ import aiohttp
 import kopf
 import sqlalchemy as sa
 import uvloop
+from kopf._core.engines.peering import Identity
 
 from bgjobs import http, metrics
 from bgjobs.controller import handlers
@@ -21,7 +22,7 @@ from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKe
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.controller.resync import Resync, repeat
+from bgjobs.controller.resync import Resync, attempt, repeat
 from bgjobs.controller.worker import Workers
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
@@ -59,22 +60,22 @@ def main() -> int:
 async def _run(settings: Settings) -> int:
     clock = ServerClock()
     api = await connect(clock)
-    try:
-        await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
-    except ApiError as error:
-        hint = ": apply crds/ first" if error.status == 404 else ""
-        logger.error("BackgroundJobs cannot be read%s (%s)", hint, error)
-        return 1
-    except aiohttp.ClientError as error:
-        logger.error("the API server cannot be reached: %s", error)
-        return 1
-    mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
-    mirror.start()
-    try:
-        await _operate(settings, api, clock, mirror)
-    finally:
-        await asyncio.to_thread(mirror.stop, _MIRROR_FLUSH_SECONDS)
-        await api.session.close()
+    async with api.session:
+        try:
+            await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
+        except ApiError as error:
+            hint = ": apply crds/ first" if error.status == 404 else ""
+            logger.error("BackgroundJobs cannot be read%s (%s)", hint, error)
+            return 1
+        except (aiohttp.ClientError, TimeoutError) as error:
+            logger.error("the API server cannot be reached: %s", str(error) or "it does not answer")
+            return 1
+        mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
+        mirror.start()
+        try:
+            await _operate(settings, api, clock, mirror)
+        finally:
+            await asyncio.to_thread(mirror.stop, _MIRROR_FLUSH_SECONDS)
     return 0
 
 
@@ -132,6 +133,8 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
     ]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in background]
+        # Lets them begin: kopf, when it ends, first waits 5 s for all tasks younger than itself.
+        await asyncio.sleep(0)
         await _watch(views, queue, clock.now, ready)
         for task in tasks:
             task.cancel()
@@ -143,7 +146,7 @@ def _queue_all(views: Views, queue: WorkQueue) -> None:
 
 
 async def _mirror_rows(resync: Resync) -> None:
-    await resync.mirror_rows()
+    await attempt(resync.mirror_rows)
     await repeat(_MIRROR_ROWS_EVERY_SECONDS, resync.mirror_rows)
 
 
@@ -160,7 +163,12 @@ async def _watch(
         return kopf.AiohttpSession(aiohttp_session=api.session, server=api.server)
 
     await kopf.operator(
-        registry=registry, settings=_kopf_settings(), clusterwide=True, ready_flag=ready
+        registry=registry,
+        settings=_kopf_settings(),
+        clusterwide=True,
+        ready_flag=ready,
+        # Else kopf asks for the name of the user, whom a container need not know.
+        identity=Identity("bgjobs-operator"),
     )
 
 

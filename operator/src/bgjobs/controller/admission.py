@@ -98,31 +98,32 @@ class _Group:
     def __init__(self) -> None:
         self.running = 0
         self._limit = 0
-        self._by_rank: list[tuple[Rank, str]] = []
-        self._by_age: list[tuple[datetime, str]] = []
+        self._by_rank: list[tuple[Rank, str, str]] = []
+        self._by_age: list[tuple[datetime, str, str]] = []
 
     def add(self, candidate: Candidate) -> None:
         self._limit = candidate.group_limit
-        heapq.heappush(self._by_rank, (candidate.rank, candidate.uid))
-        heapq.heappush(self._by_age, (candidate.could_start_since, candidate.uid))
+        uid, group = candidate.uid, candidate.group
+        heapq.heappush(self._by_rank, (candidate.rank, uid, group))
+        heapq.heappush(self._by_age, (candidate.could_start_since, uid, group))
 
     def has_room(self) -> bool:
         return self._limit == 0 or self.running < self._limit
 
     def best(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
         while self._by_rank:
-            rank, uid = self._by_rank[0]
+            rank, uid, group = self._by_rank[0]
             candidate = waiting.get(uid)
-            if candidate is not None and candidate.rank == rank:
+            if candidate and (candidate.rank, candidate.group) == (rank, group):
                 return candidate
             heapq.heappop(self._by_rank)
         return None
 
     def oldest(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
         while self._by_age:
-            since, uid = self._by_age[0]
+            since, uid, group = self._by_age[0]
             candidate = waiting.get(uid)
-            if candidate is not None and candidate.could_start_since == since:
+            if candidate and (candidate.could_start_since, candidate.group) == (since, group):
                 return candidate
             heapq.heappop(self._by_age)
         return None

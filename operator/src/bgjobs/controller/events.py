@@ -5,6 +5,8 @@ import logging
 from datetime import datetime
 from typing import Any
 
+import aiohttp
+
 from bgjobs.domain.decision import Event
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
 from bgjobs.kube import paths
@@ -73,5 +75,5 @@ class EventPoster:
             namespace, manifest = await self._queue.get()
             try:
                 await self._api.create(paths.events(namespace), manifest)
-            except (ApiError, OSError, TimeoutError) as error:
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 logger.warning("an Event was not posted: %s", error)

@@ -13,6 +13,7 @@ from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
+from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, runtime_for
@@ -62,6 +63,8 @@ class Reconciler:
         self._mirror = mirror
         self._now = now
         self._refusals: dict[str, Refusal] = {}
+        self._unsure: set[str] = set()
+        """BackgroundJobs of which a start was sent and not answered."""
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._mirrored: dict[str, str] = {}
 
@@ -102,8 +105,8 @@ class Reconciler:
             self._mirror.deleted(uid, self._now())
             return None
         job = parse(raw)
-        self._copy_to_mirror(job)
-        if job.status.finished:
+        if job.status.phase is Phase.SUCCEEDED:
+            self._copy_to_mirror(job)
             return None
         self._views.put_job(job)
         return self._views.job(uid)
@@ -113,6 +116,7 @@ class Reconciler:
         self._admission.release(uid)
         self._hints.forget(uid)
         self._refusals.pop(uid, None)
+        self._unsure.discard(uid)
         self._decided.pop(uid, None)
         self._mirrored.pop(uid, None)
 
@@ -127,8 +131,10 @@ class Reconciler:
         uid = job.metadata.uid
         child = await self._child(job)
         pod = _current(job, self._views.pod(uid))
-        ended = child is not None and (child.succeeded or child.failed_message is not None)
-        if child is not None and ended and (pod is None or not pod.ended):
+        if child is not None and pod is not None and pod.owner_uid != child.uid:
+            pod = None
+        ended = child and (child.succeeded or child.failed_message is not None or child.gone)
+        if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
             pod = await self._read_pod(job, child)
         return Observation(job=job, child=child, pod=pod, refusal=self._refusals.get(uid))
 
@@ -137,8 +143,10 @@ class Reconciler:
         uid, ref = job.metadata.uid, job.status.job_ref
         child = _current(job, self._views.child(uid))
         if child is None:
-            if ref is None or job.status.finished:
+            if job.status.finished:
                 return None
+            if ref is None:
+                return await self._find_child(job) if uid in self._unsure else None
             child = ChildJob(
                 name=ref.name,
                 uid=ref.uid,
@@ -146,7 +154,7 @@ class Reconciler:
                 owner_uid=uid,
                 run=ref.run,
                 attempt=ref.attempt,
-                created=job.metadata.creation_timestamp,
+                created=self._now(),
             )
             self._views.put_child(uid, child)
         elif not child.deleting and uid not in self._views.doubtful:
@@ -154,6 +162,17 @@ class Reconciler:
         self._views.doubtful.discard(uid)
         await self._read_child(job, child)
         return _current(job, self._views.child(uid))
+
+    async def _find_child(self, job: BackgroundJob) -> ChildJob | None:
+        """The child Job of a start whose answer was lost, if there is one."""
+        metadata, status = job.metadata, job.status
+        name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
+        raw = await self._api.get(paths.job(metadata.namespace, name))
+        self._unsure.discard(metadata.uid)
+        if raw is None or reading.owner_uid(raw) != metadata.uid:
+            return None
+        self._took(job, raw)
+        return self._views.child(metadata.uid)
 
     async def _read_child(self, job: BackgroundJob, known: ChildJob) -> None:
         raw = await self._api.get(paths.job(job.metadata.namespace, known.name))
@@ -166,10 +185,14 @@ class Reconciler:
         """The child Job's pod as it is now: its last words may not have been seen yet."""
         selector = f"{labels.UID}={job.metadata.uid}"
         path = f"/api/v1/namespaces/{job.metadata.namespace}/pods"
+        found = False
         async for raw in self._api.every(path, labelSelector=selector):
-            pod = reading.pod(raw)
-            if (pod.run, pod.attempt) == (child.run, child.attempt):
-                self._views.put_pod(job.metadata.uid, pod)
+            if reading.owner_uid(raw) == child.uid:
+                found = True
+                self._views.put_pod(job.metadata.uid, reading.pod(raw))
+        known = _current(job, self._views.pod(job.metadata.uid))
+        if known is not None and not found:
+            self._views.remove_pod(job.metadata.uid, known)
         return _current(job, self._views.pod(job.metadata.uid))
 
     def _group(self, job: BackgroundJob) -> str:
@@ -185,6 +208,7 @@ class Reconciler:
             self._queue.add(uid)
             return False
         manifest = manifests.child_job(job, start)
+        self._unsure.add(uid)
         try:
             raw = await self._api.create(paths.jobs(job.metadata.namespace), manifest)
         except ApiError as error:
@@ -195,6 +219,7 @@ class Reconciler:
 
     def _took(self, job: BackgroundJob, raw: dict[str, Any]) -> None:
         uid = job.metadata.uid
+        self._unsure.discard(uid)
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._hints.forget(uid)
@@ -228,6 +253,7 @@ class Reconciler:
             self._hold_back(uid, Reason.CONFIGURATION_INVALID, message, _REFUSED_FOR)
         else:
             raise error
+        self._unsure.discard(uid)
         self._queue.add(uid)
 
     async def _adopt(self, job: BackgroundJob, start: Start) -> None:
@@ -300,6 +326,7 @@ class Reconciler:
         written = parse(raw)
         self._views.put_job(written)
         self._decided.pop(job.metadata.uid, None)
+        self._hints.forget(job.metadata.uid)
         metrics.count_transition(job, written)
         if decision.event is not None:
             self._events.post(written, decision.event, self._now())

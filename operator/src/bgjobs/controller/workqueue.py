@@ -21,7 +21,7 @@ class WorkQueue:
         self._now = now
         self._order = itertools.count()
         self._ready: list[tuple[int, int, str]] = []
-        self._queued: set[str] = set()
+        self._queued: dict[str, int] = {}
         self._working: set[str] = set()
         self._again: dict[str, int] = {}
         self._later: list[tuple[datetime, int, str]] = []
@@ -35,9 +35,9 @@ class WorkQueue:
         if key in self._working:
             self._again[key] = min(priority, self._again.get(key, priority))
             return
-        if key in self._queued:
+        if self._queued.get(key, priority + 1) <= priority:
             return
-        self._queued.add(key)
+        self._queued[key] = priority
         heapq.heappush(self._ready, (priority, next(self._order), key))
         self._changed.set()
 
@@ -54,11 +54,12 @@ class WorkQueue:
         """The next key; the caller must call done() with it."""
         while True:
             self._ripen()
-            if self._ready:
-                _, _, key = heapq.heappop(self._ready)
-                self._queued.discard(key)
-                self._working.add(key)
-                return key
+            while self._ready:
+                priority, _, key = heapq.heappop(self._ready)
+                if self._queued.get(key) == priority:
+                    del self._queued[key]
+                    self._working.add(key)
+                    return key
             self._changed.clear()
             pause = (self._later[0][0] - self._now()).total_seconds() if self._later else None
             try:

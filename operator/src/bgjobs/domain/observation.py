@@ -44,6 +44,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     uid: str
+    resource_version: str
+    owner_uid: str | None
     run: int
     attempt: int
     phase: PodPhase
@@ -58,6 +60,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     disruption: str | None = None
     waiting: Waiting | None = None
     deleting: bool = False
+    gone: bool = False
 
     @property
     def ended(self) -> bool:

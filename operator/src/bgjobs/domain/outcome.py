@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase
-from bgjobs.domain.resource import AttemptOutcome, Reason, Resources
+from bgjobs.domain.resource import AttemptOutcome, Reason, Resources, cut
 
 _EXIT_DEFERRED = 75
 _EXIT_REASONS = {64: Reason.NOT_IN_IMAGE, 65: Reason.BAD_PARAMETERS}
 _EXITS_THAT_END_RETRYING = frozenset(range(64, 79)) - {_EXIT_DEFERRED}
 _EXIT_CODE_IN_CONDITION = re.compile(r"exit code (\d+)")
 _MAX_MESSAGE_CHARACTERS = 512
+_MAX_DEFERRAL_SECONDS = 365 * 24 * 3600
+_MAX_RESULT_DEPTH = 64
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ def _pod_ending(pod: Pod) -> Ending:
             reason=Reason.SUCCEEDED,
             message="succeeded",
             exit_code=0,
-            result=said.get("result"),
+            result=_result(said.get("result"), len(pod.termination_message.encode())),
             resources=resources,
         )
     if pod.disruption is not None:
@@ -94,7 +96,7 @@ def _disrupted(why: str) -> Ending:
     return Ending(
         outcome=AttemptOutcome.DISRUPTED,
         reason=Reason.DISRUPTED,
-        message=_cut(f"was disrupted, which costs no retry: {why}"),
+        message=_cut(f"was disrupted: {why}"),
     )
 
 
@@ -108,7 +110,7 @@ def _exit_ending(
             message=_cut(f"asked to be run again later. {error}".rstrip(". ")),
             exit_code=exit_code,
             resources=resources,
-            retry_after_seconds=retry_after if isinstance(retry_after, int | float) else None,
+            retry_after_seconds=_deferral_seconds(retry_after),
         )
     final = exit_code in _EXITS_THAT_END_RETRYING
     where = f"exit code {exit_code}" if exit_code is not None else "no exit code"
@@ -127,7 +129,7 @@ def _read_termination_message(text: str) -> dict[str, Any]:
     """The runner's JSON; empty where the program ended without it."""
     try:
         said = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 
@@ -136,7 +138,32 @@ def _error_text(said: dict[str, Any]) -> str:
     error = said.get("error")
     if not isinstance(error, dict):
         return ""
-    return ": ".join(str(error[key]) for key in ("type", "message") if error.get(key))
+    texts = (error.get("type"), error.get("message"))
+    return ": ".join(text for text in texts if text and isinstance(text, str))
+
+
+def _deferral_seconds(said: Any) -> float | None:
+    if not isinstance(said, int | float):
+        return None
+    return min(max(said, 0), _MAX_DEFERRAL_SECONDS)
+
+
+def _result(value: Any, size: int) -> Any:
+    """The method's return value, if the API server can keep it as it is."""
+    return value if _can_be_kept(value, _MAX_RESULT_DEPTH) else {"truncated": True, "bytes": size}
+
+
+def _can_be_kept(value: Any, levels: int) -> bool:
+    match value:
+        case bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case list():
+            return levels > 0 and all(_can_be_kept(each, levels - 1) for each in value)
+        case dict():
+            return levels > 0 and all(_can_be_kept(each, levels - 1) for each in value.values())
+    return True
 
 
 def _resources(said: Any) -> Resources | None:
@@ -147,6 +174,4 @@ def _resources(said: Any) -> Resources | None:
 
 
 def _cut(text: str) -> str:
-    if len(text) <= _MAX_MESSAGE_CHARACTERS:
-        return text
-    return text[: _MAX_MESSAGE_CHARACTERS - 1] + "…"
+    return cut(text, _MAX_MESSAGE_CHARACTERS)

@@ -6,7 +6,7 @@ The API server validates what users write (crds/); these types only read it.
 import enum
 import re
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,6 +17,8 @@ PLURAL = "backgroundjobs"
 
 MAX_PARAMETERS_BYTES = 64 * 1024
 MAX_ATTEMPTS_KEPT = 10
+MAX_MESSAGE_CHARACTERS = 1024
+"""Of the messages of the status and its conditions; the API server refuses longer ones."""
 
 _DURATION = re.compile(r"([0-9]+)([smh])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -147,8 +149,8 @@ class Condition(_Data, frozen=True):
 class Resources(_Data, frozen=True):
     """What one attempt used, as its process accounts for itself."""
 
-    peak_memory_bytes: int | None = None
-    cpu_seconds: float | None = None
+    peak_memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    cpu_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Attempt(_Data, frozen=True):
@@ -235,6 +237,17 @@ def delay_seconds(value: int | str) -> int:
     raise ValueError(f"{value!r} is no delay: write whole seconds or a duration like 90s, 15m, 2h")
 
 
+def cut(text: str, characters: int = MAX_MESSAGE_CHARACTERS) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _priority(name: str) -> int:
+    try:
+        return Priority[name.upper()].value
+    except KeyError:
+        raise ValueError(f"{name!r} is no priority: write High, Medium or Low") from None
+
+
 def parse(raw: dict[str, Any]) -> BackgroundJob:
     """Reads a BackgroundJob as the API server returns it.
 
@@ -243,7 +256,7 @@ def parse(raw: dict[str, Any]) -> BackgroundJob:
     """
     spec = dict(raw["spec"])
     if isinstance(spec.get("priority"), str):
-        spec["priority"] = Priority[spec["priority"].upper()].value
+        spec["priority"] = _priority(spec["priority"])
     spec["delay"] = delay_seconds(spec.get("delay", 0))
     return msgspec.convert({**raw, "spec": spec}, BackgroundJob)
 

@@ -86,7 +86,7 @@ def _parse_runtime(key: str, text: str) -> Runtime:
         return msgspec.yaml.decode(text or "{}", type=Runtime)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"key {key!r}: {error}") from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ConfigurationError(f"key {key!r} is no valid YAML: {error}") from error
 
 
@@ -103,7 +103,8 @@ def _complete(runtimes: Runtimes, key: str) -> Runtime:
 def _check(key: str, runtime: Runtime) -> None:
     if runtime.image is None:
         raise ConfigurationError(f"key {key!r}: image is missing here and in default")
-    if reserved := [e["name"] for e in runtime.env or [] if e.get("name", "").startswith("BGJOB_")]:
+    names = [str(entry.get("name", "")) for entry in runtime.env or []]
+    if reserved := [name for name in names if name.startswith("BGJOB_")]:
         raise ConfigurationError(
             f"key {key!r}: env sets {reserved[0]}; names that start with BGJOB_ are the operator's"
         )

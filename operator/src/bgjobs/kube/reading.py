@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase, Waiting
-from bgjobs.kube import labels
+from bgjobs.kube import labels, manifests
 
 
-def owner_uid(job: dict[str, Any]) -> str | None:
-    """The uid of the object that controls a Job."""
-    owners = job["metadata"].get("ownerReferences", [])
+def owner_uid(raw: dict[str, Any]) -> str | None:
+    """The uid of the object that controls a Job or a pod."""
+    owners = raw["metadata"].get("ownerReferences", [])
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
@@ -35,8 +35,9 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
 def pod(raw: dict[str, Any]) -> Pod:
     """Raises KeyError or ValueError where the labels of a child Job's pod are missing."""
     metadata, status = raw["metadata"], raw.get("status", {})
-    statuses = status.get("containerStatuses", [])
-    state = statuses[0].get("state", {}) if statuses else {}
+    # Clusters may add containers of their own.
+    statuses = {c["name"]: c for c in status.get("containerStatuses", [])}
+    state = statuses.get(manifests.CONTAINER, {}).get("state", {})
     terminated, waiting = state.get("terminated", {}), state.get("waiting")
     conditions = {c["type"]: c for c in status.get("conditions", [])}
     disruption = conditions.get("DisruptionTarget", {"status": "False"})
@@ -47,6 +48,8 @@ def pod(raw: dict[str, Any]) -> Pod:
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        owner_uid=owner_uid(raw),
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
         phase=PodPhase(status.get("phase", "Pending")),

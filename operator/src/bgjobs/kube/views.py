@@ -54,8 +54,11 @@ class Views:
             self._children[uid] = child
 
     def put_pod(self, uid: str, pod: Pod) -> None:
-        old = self._pods.get(uid)
-        if old is None or _order(pod) >= _order(old):
+        """Keeps the newest pod of the latest attempt; labels alone make no pod ours."""
+        child, old = self._children.get(uid), self._pods.get(uid)
+        if child is not None and _order(child) == _order(pod) and child.uid != pod.owner_uid:
+            return
+        if old is None or _age(pod) >= _age(old):
             self._pods[uid] = pod
 
     def child_is_gone(self, uid: str) -> None:
@@ -63,14 +66,12 @@ class Views:
             self._children[uid] = msgspec.structs.replace(child, gone=True)
 
     def remove_pod(self, uid: str, pod: Pod) -> None:
-        """A pod that had ended keeps its last words until its attempt is recorded."""
+        """The pod is gone; what it did and its last words count until its attempt is recorded."""
         old = self._pods.get(uid)
         if old is None or old.uid != pod.uid:
             return
-        if pod.ended:
-            self._pods[uid] = pod
-        elif not old.ended:
-            del self._pods[uid]
+        last = pod if pod.ended or not old.ended else old
+        self._pods[uid] = msgspec.structs.replace(last, gone=True)
         self.doubtful.add(uid)
 
     def forget(self, uid: str) -> None:
@@ -87,6 +88,10 @@ def _version(job: BackgroundJob) -> int:
 
 def _order(view: ChildJob | Pod) -> tuple[int, int]:
     return (view.run, view.attempt)
+
+
+def _age(pod: Pod) -> tuple[int, int, int]:
+    return (*_order(pod), int(pod.resource_version))
 
 
 def _is_newer_view(new: ChildJob, old: ChildJob) -> bool:

@@ -1,23 +1,32 @@
 """Writes the mirror in a thread of its own: the database never delays a job."""
 
+import itertools
 import logging
 import threading
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs.domain.resource import BackgroundJob
-from bgjobs.mirror.rows import details_row, job_row
+from bgjobs.mirror.rows import details_row, job_row, padded
 from bgjobs.mirror.schema import JOB_DETAILS, JOBS
 
 _BATCH_ROWS = 500
 _LONGEST_PAUSE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
+
+
+Value = TypeVar("Value")
+
+
+class _Unwritten(NamedTuple, Generic[Value]):
+    value: Value
+    since: float
 
 
 class MirrorWriter:
@@ -30,9 +39,8 @@ class MirrorWriter:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._changed = threading.Condition()
-        self._jobs: dict[str, BackgroundJob] = {}
-        self._deleted: dict[str, datetime] = {}
-        self._oldest_at: float | None = None
+        self._jobs: dict[str, _Unwritten[BackgroundJob]] = {}
+        self._deleted: dict[str, _Unwritten[datetime]] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
@@ -53,32 +61,49 @@ class MirrorWriter:
     @property
     def lag_seconds(self) -> float:
         """How long the oldest unwritten state has waited."""
-        oldest_at = self._oldest_at
-        return 0.0 if oldest_at is None else time.monotonic() - oldest_at
+        now = time.monotonic()
+        with self._changed:
+            job = next((entry.since for entry in self._jobs.values()), now)
+            deletion = next((entry.since for entry in self._deleted.values()), now)
+        return now - min(job, deletion)
 
     def put(self, job: BackgroundJob) -> None:
+        """Takes a state over, unless it knows a newer one."""
+        uid = job.metadata.uid
         with self._changed:
-            self._jobs[job.metadata.uid] = job
-            self._note_change()
+            known = self._jobs.get(uid)
+            if known is not None and _version(known.value) > _version(job):
+                return
+            self._jobs[uid] = _Unwritten(job, known.since if known else time.monotonic())
+            self._changed.notify()
 
     def deleted(self, uid: str, when: datetime) -> None:
         with self._changed:
-            self._deleted[uid] = when
-            self._note_change()
+            self._deleted.setdefault(uid, _Unwritten(when, time.monotonic()))
+            self._changed.notify()
 
-    def _note_change(self) -> None:
-        self._oldest_at = self._oldest_at or time.monotonic()
-        self._changed.notify()
+    def live_rows(self, up_to_version: str) -> set[str]:
+        """The uids of the rows, no newer than that, whose BackgroundJob is not known to be gone.
+
+        Reads the database; raises SQLAlchemyError.
+        """
+        columns = JOBS.c
+        query = sa.select(columns.uid).where(
+            columns.deleted_at.is_(None), columns.resource_version <= padded(up_to_version)
+        )
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
 
     def _run(self) -> None:
         pause = 0.0
         while self._wait(pause):
-            jobs, deleted, since = self._take()
+            jobs, deleted = self._oldest()
             try:
-                self._write(jobs, deleted)
-                pause = 0.0
+                self._write(
+                    [entry.value for entry in jobs.values()],
+                    {uid: entry.value for uid, entry in deleted.items()},
+                )
             except SQLAlchemyError as error:
-                self._put_back(jobs, deleted, since)
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
                 logger.warning(
                     "the mirror is %s behind (%.0f s) and tries again in %.1f s: %s",
@@ -87,6 +112,9 @@ class MirrorWriter:
                     pause,
                     str(error).splitlines()[0],
                 )
+            else:
+                pause = 0.0
+                self._drop(jobs, deleted)
 
     def _wait(self, pause_seconds: float) -> bool:
         """Waits until there is something to write; False once the writer is to end."""
@@ -96,38 +124,52 @@ class MirrorWriter:
             self._changed.wait_for(lambda: self.pending or self._stopping)
             return not self._stopping or (self.pending > 0 and not pause_seconds)
 
-    def _take(self) -> tuple[dict[str, BackgroundJob], dict[str, datetime], float | None]:
+    def _oldest(
+        self,
+    ) -> tuple[dict[str, _Unwritten[BackgroundJob]], dict[str, _Unwritten[datetime]]]:
+        """A batch to write: jobs, and deletions of such as have no state left to write."""
         with self._changed:
-            uids = list(self._jobs)[:_BATCH_ROWS]
-            jobs = {uid: self._jobs.pop(uid) for uid in uids}
-            deleted, self._deleted = self._deleted, {}
-            since = self._oldest_at
-            self._oldest_at = time.monotonic() if self._jobs else None
-            return jobs, deleted, since
+            jobs = dict(itertools.islice(self._jobs.items(), _BATCH_ROWS))
+            deleted = {
+                uid: entry
+                for uid, entry in self._deleted.items()
+                if uid in jobs or uid not in self._jobs
+            }
+        return jobs, deleted
 
-    def _put_back(
-        self, jobs: dict[str, BackgroundJob], deleted: dict[str, datetime], since: float | None
+    def _drop(
+        self,
+        jobs: dict[str, _Unwritten[BackgroundJob]],
+        deleted: dict[str, _Unwritten[datetime]],
     ) -> None:
-        """What could not be written, except where a newer state has come."""
+        """Forgets what was written, except where a newer state has come meanwhile."""
         with self._changed:
-            self._jobs = {**jobs, **self._jobs}
-            self._deleted = {**deleted, **self._deleted}
-            self._oldest_at = since
+            for uid, written in jobs.items():
+                entry = self._jobs.pop(uid)
+                if entry is not written:
+                    self._jobs[uid] = entry._replace(since=time.monotonic())
+            for uid in deleted:
+                del self._deleted[uid]
 
-    def _write(self, jobs: dict[str, BackgroundJob], deleted: dict[str, datetime]) -> None:
+    def _write(self, jobs: list[BackgroundJob], deleted: dict[str, datetime]) -> None:
         # In the order of the uid, so that two writers never wait for each other's rows.
-        ordered = [jobs[uid] for uid in sorted(jobs)]
+        jobs.sort(key=lambda job: job.metadata.uid)
+        dialect = self._engine.dialect.name
         with self._engine.begin() as connection:
-            if ordered:
-                upsert = guarded_upsert(self._engine.dialect.name, JOBS)
-                connection.execute(upsert, [job_row(job) for job in ordered])
-                upsert = guarded_upsert(self._engine.dialect.name, JOB_DETAILS)
-                connection.execute(upsert, [details_row(job) for job in ordered])
+            if jobs:
+                connection.execute(guarded_upsert(dialect, JOBS), [job_row(job) for job in jobs])
+                connection.execute(
+                    guarded_upsert(dialect, JOB_DETAILS), [details_row(job) for job in jobs]
+                )
             for uid in sorted(deleted):
                 gone_at = deleted[uid].astimezone(UTC).replace(tzinfo=None)
                 connection.execute(
                     sa.update(JOBS).where(JOBS.c.uid == uid).values(deleted_at=gone_at)
                 )
+
+
+def _version(job: BackgroundJob) -> int:
+    return int(job.metadata.resource_version)
 
 
 def guarded_upsert(dialect: str, table: sa.Table) -> sa.Insert:

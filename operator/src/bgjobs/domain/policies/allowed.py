@@ -10,7 +10,14 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import finished, observed, seconds, waiting
-from bgjobs.domain.resource import MAX_PARAMETERS_BYTES, BackgroundJob, Condition, Phase, Reason
+from bgjobs.domain.resource import (
+    MAX_PARAMETERS_BYTES,
+    BackgroundJob,
+    Condition,
+    Phase,
+    Reason,
+    cut,
+)
 
 
 def configured(seen: Observation, config: Configuration, _: datetime) -> Decision | None:
@@ -19,7 +26,8 @@ def configured(seen: Observation, config: Configuration, _: datetime) -> Decisio
         return None
     problems = "; ".join(f"ConfigMap {name}: {text}" for name, text in config.problems.items())
     message = f"Waits until a platform engineer mends the operator's configuration: {problems}"
-    return Decision(status=waiting(seen.job, Reason.CONFIGURATION_INVALID, message))
+    until = seen.job.status.next_attempt_time
+    return Decision(status=waiting(seen.job, Reason.CONFIGURATION_INVALID, message, until))
 
 
 def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision | None:
@@ -41,7 +49,8 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
         return _rejected(job, Reason.PARAMETERS_TOO_LARGE, message, now)
     if runtime.settings.paused:
         message = f"Runtime {runtime.key} is paused: {runtime.settings.paused}"
-        return Decision(status=waiting(job, Reason.PAUSED, message))
+        status = waiting(job, Reason.PAUSED, message, until=job.status.next_attempt_time)
+        return Decision(status=status)
     return None
 
 
@@ -50,7 +59,7 @@ def _rejected(job: BackgroundJob, reason: Reason, message: str, now: datetime) -
         type="Accepted",
         status="False",
         reason=str(reason),
-        message=message,
+        message=cut(message),
         last_transition_time=seconds(now),
         observed_generation=job.metadata.generation,
     )

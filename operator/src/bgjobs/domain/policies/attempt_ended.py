@@ -14,9 +14,11 @@ from bgjobs.domain.policies.changes import (
     accepted,
     attempts_allowed,
     clock,
+    costs_retry,
     finished,
     observed,
     seconds,
+    waiting,
 )
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
@@ -26,10 +28,9 @@ from bgjobs.domain.resource import (
     Phase,
     Reason,
     Status,
+    cut,
 )
 
-MAX_DISRUPTIONS_A_RUN = 5
-MAX_DEFERRALS_A_RUN = 50
 _DEFAULT_DEFERRAL_SECONDS = 60.0
 
 
@@ -43,11 +44,16 @@ def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decisio
     number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
     match end.outcome:
         case AttemptOutcome.SUCCEEDED:
-            return _finish(seen.job, status, Phase.SUCCEEDED, end, f"{number} succeeded.", now)
+            too_late = " The cancel came too late." if seen.job.spec.cancelled else ""
+            message = f"{number} succeeded.{too_late}"
+            return _finish(seen.job, status, Phase.SUCCEEDED, end, message, now)
         case AttemptOutcome.CANCELLED:
             return _finish(seen.job, status, Phase.CANCELLED, end, end.message, now)
         case AttemptOutcome.SUSPENDED:
-            return Decision(status=status, urgent=True, look_again_at=now)
+            stopped = msgspec.structs.replace(seen.job, status=status)
+            message = f"{number} {end.message}."
+            suspended = waiting(stopped, Reason.SUSPENDED, message, until=None)
+            return Decision(status=suspended, urgent=True, look_again_at=now)
     return _after_failure(seen.job, status, end, f"{number} {end.message}", now)
 
 
@@ -61,7 +67,7 @@ def _end(seen: Observation, child: ChildJob, now: datetime) -> Ending | None:
     succeeded = pod is not None and pod.phase is PodPhase.SUCCEEDED
     if succeeded or not (child.deleting or child.gone):
         return ending(child, pod)
-    if child.gone and (pod is None or pod.ended):
+    if child.gone and (pod is None or pod.ended or pod.gone):
         return _stopped(seen, child, now)
     return None
 
@@ -73,16 +79,17 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
         why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
         message = f"Cancelled{why} while attempt {child.attempt} was under way."
         return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
-    if spec.suspend:
+    if spec.suspend or seen.job.status.reason is Reason.SUSPENDED:
         return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
     deadline = timedelta(seconds=spec.pending_deadline_seconds)
-    never_started = seen.pod is None or seen.pod.started is None
+    ran = seen.job.status.phase is Phase.RUNNING
+    never_started = not ran and (seen.pod is None or seen.pod.started is None)
     if deadline and never_started and now - child.created >= deadline:
         message = (
             f"did not start within {spec.pending_deadline_seconds} s (pendingDeadlineSeconds): "
             f"{seen.job.status.message}"
         )
-        return _ending(AttemptOutcome.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, message)
+        return _ending(AttemptOutcome.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, cut(message, 512))
     return _ending(
         AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"
     )
@@ -118,7 +125,7 @@ def _recorded(
         attempts_total=status.attempts_total + 1,
         observed_start_requests=job.spec.start_requests,
         start_time=status.start_time or start,
-        run_seconds=(finish - start).total_seconds() if start else None,
+        run_seconds=max(0.0, (finish - start).total_seconds()) if start else None,
         result=end.result,
         next_attempt_time=None,
         job_ref=None,
@@ -130,13 +137,20 @@ def _after_failure(
 ) -> Decision:
     last = status.attempts[-1]
     assert last.finish is not None
-    if end.outcome is AttemptOutcome.DISRUPTED and status.disruptions < MAX_DISRUPTIONS_A_RUN:
-        status = msgspec.structs.replace(status, disruptions=status.disruptions + 1)
-        return _retry(status, Reason.QUEUED, what, last.finish)
-    if end.outcome is AttemptOutcome.DEFERRED and status.deferrals < MAX_DEFERRALS_A_RUN:
-        pause = timedelta(seconds=end.retry_after_seconds or _DEFAULT_DEFERRAL_SECONDS)
-        status = msgspec.structs.replace(status, deferrals=status.deferrals + 1)
+    status = msgspec.structs.replace(
+        status,
+        disruptions=status.disruptions + (end.outcome is AttemptOutcome.DISRUPTED),
+        deferrals=status.deferrals + (end.outcome is AttemptOutcome.DEFERRED),
+    )
+    if not costs_retry(end.outcome, status):
+        what = f"{what}. That costs no retry"
+        if end.outcome is AttemptOutcome.DISRUPTED:
+            return _retry(status, Reason.QUEUED, what, last.finish)
+        asked = end.retry_after_seconds
+        pause = timedelta(seconds=_DEFAULT_DEFERRAL_SECONDS if asked is None else asked)
         return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
+    if end.outcome is AttemptOutcome.DEFERRED:
+        end = msgspec.structs.replace(end, reason=Reason.ERROR)
     if end.final:
         message = f"{what}. This exit code ends retrying."
         return _finish(job, status, Phase.FAILED, end, message, now)

@@ -1,12 +1,24 @@
 """The changes of status that several policies share."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
 from bgjobs.domain import priority
 from bgjobs.domain.conditions import with_condition
-from bgjobs.domain.resource import BackgroundJob, Condition, Phase, Reason, Status
+from bgjobs.domain.resource import (
+    AttemptOutcome,
+    BackgroundJob,
+    Condition,
+    Phase,
+    Reason,
+    Status,
+    cut,
+)
+
+MAX_DISRUPTIONS_A_RUN = 5
+MAX_DEFERRALS_A_RUN = 50
+"""Beyond these, such an ending costs a retry."""
 
 
 def seconds(time: datetime) -> datetime:
@@ -15,14 +27,19 @@ def seconds(time: datetime) -> datetime:
 
 
 def clock(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def observed(job: BackgroundJob) -> Status:
-    """The status with what follows from the spec alone."""
+    """The status with what follows from the spec alone.
+
+    Only a finished job can ask for a retry: whatever number another one was
+    created with asks for nothing.
+    """
     return msgspec.structs.replace(
         job.status,
         observed_generation=job.metadata.generation,
+        observed_retry_requests=job.spec.retry_requests,
         effective_retries=priority.effective_retries(job.spec),
         effective_delay_seconds=priority.effective_delay_seconds(job.spec),
     )
@@ -35,16 +52,24 @@ def attempts_allowed(job: BackgroundJob) -> int:
     return 1 + priority.effective_retries(job.spec) + max(0, free)
 
 
-def waiting(
-    job: BackgroundJob, reason: Reason, message: str, until: datetime | None = None
-) -> Status:
+def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
+    """Whether the ending that the status counts last uses up a retry."""
+    match outcome:
+        case AttemptOutcome.DISRUPTED:
+            return status.disruptions > MAX_DISRUPTIONS_A_RUN
+        case AttemptOutcome.DEFERRED:
+            return status.deferrals > MAX_DEFERRALS_A_RUN
+    return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
+
+
+def waiting(job: BackgroundJob, reason: Reason, message: str, until: datetime | None) -> Status:
     """The status of a job that has no attempt under way."""
     status = observed(job)
     return msgspec.structs.replace(
         status,
         phase=Phase.PENDING if status.next_attempt == 1 else Phase.RETRYING,
         reason=reason,
-        message=message,
+        message=cut(message),
         next_attempt_time=until,
         job_ref=None,
     )
@@ -67,6 +92,7 @@ def finished(
     job: BackgroundJob, status: Status, phase: Phase, reason: Reason, message: str, now: datetime
 ) -> Status:
     """The status of a job whose run is over."""
+    message = cut(message)
     finish = status.attempts[-1].finish if status.attempts else None
     condition = Condition(
         type="Finished",

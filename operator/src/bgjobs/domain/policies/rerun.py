@@ -18,7 +18,7 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         return None
     if job.spec.retry_requests <= status.observed_retry_requests or job.spec.cancelled:
         return Decision.keep(status)
-    run = 1 + job.spec.retry_requests
+    run = status.run + 1
     message = f"Run {run} was asked for and is queued."
     condition = Condition(
         type="Finished",
@@ -34,7 +34,6 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         reason=Reason.QUEUED,
         message=message,
         conditions=with_condition(status.conditions, condition),
-        observed_retry_requests=job.spec.retry_requests,
         observed_start_requests=job.spec.start_requests,
         run=run,
         retries_used=0,

@@ -8,7 +8,14 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType, Start
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import accepted, clock, finished, observed, waiting
+from bgjobs.domain.policies.changes import (
+    accepted,
+    clock,
+    costs_retry,
+    finished,
+    observed,
+    waiting,
+)
 from bgjobs.domain.ranking import Candidate
 from bgjobs.domain.resource import AttemptOutcome, BackgroundJob, Phase, Reason
 from bgjobs.domain.runtimes import runtime_for
@@ -24,7 +31,8 @@ def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         f"Attempt {last.attempt} {last.message}. No retry is left after a change of the spec "
         f"({priority.explain_retries(seen.job.spec)})."
     )
-    failed = finished(seen.job, observed(seen.job), Phase.FAILED, last.reason, message, now)
+    reason = last.reason if costs_retry(last.outcome, status) else Reason.ERROR
+    failed = finished(seen.job, observed(seen.job), Phase.FAILED, reason, message, now)
     event = Event(type=EventType.WARNING, reason=str(Phase.FAILED), message=message)
     return Decision(status=failed, urgent=True, event=event)
 
@@ -35,13 +43,13 @@ def due(job: BackgroundJob) -> datetime:
     if status.next_attempt > 1:
         last = status.attempts[-1]
         assert last.finish is not None
+        if costs_retry(last.outcome, status):
+            return last.finish + timedelta(seconds=retry_pause_seconds(job, status))
         if last.outcome is AttemptOutcome.DEFERRED:
             return status.next_attempt_time or last.finish
-        if last.outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED):
-            return last.finish + timedelta(seconds=retry_pause_seconds(job, status))
         return last.finish
     if status.run > 1:
-        return job.metadata.creation_timestamp
+        return next(c.last_transition_time for c in status.conditions if c.type == "Finished")
     if job.spec.start_at is not None:
         return job.spec.start_at
     delay = timedelta(seconds=priority.effective_delay_seconds(job.spec))
@@ -92,7 +100,7 @@ def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
         group_limit=runtime.settings.max_concurrent or 0,
     )
     return Decision(
-        status=accepted(job, waiting(job, Reason.QUEUED, message), now),
+        status=accepted(job, waiting(job, Reason.QUEUED, message, until=None), now),
         start=Start(
             job_name=child_job_name(job.metadata.name, job.metadata.uid, job.status.run, attempt),
             run=job.status.run,

@@ -39,14 +39,23 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
 
 
 def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
-    if not seen.job.spec.suspend:
+    if not seen.job.spec.suspend and not _being_suspended(seen):
         return None
     if seen.child is None:
         message = "Suspended: set spec.suspend to false to go on."
-        return Decision(status=waiting(seen.job, Reason.SUSPENDED, message))
+        until = seen.job.status.next_attempt_time
+        return Decision(status=waiting(seen.job, Reason.SUSPENDED, message, until))
     status = msgspec.structs.replace(
         observed(seen.job),
         reason=Reason.SUSPENDED,
         message=f"Being suspended: attempt {seen.child.attempt} is told to end.",
     )
-    return Decision(status=status, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER)
+    return Decision(
+        status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
+    )
+
+
+def _being_suspended(seen: Observation) -> bool:
+    """Whether an attempt that was told to end for a suspend, taken back by now, still does so."""
+    stopped = seen.child is not None and seen.child.deleting
+    return stopped and seen.job.status.reason is Reason.SUSPENDED

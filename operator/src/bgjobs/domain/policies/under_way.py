@@ -8,7 +8,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import ChildJob, Observation, PodPhase
 from bgjobs.domain.policies.changes import accepted, attempts_allowed, clock, observed
-from bgjobs.domain.resource import JobRef, Phase, Reason, Status
+from bgjobs.domain.resource import JobRef, Phase, Reason, Status, cut
 
 _WAITING_REASONS = {
     "Unschedulable": Reason.UNSCHEDULABLE,
@@ -20,6 +20,8 @@ _WAITING_REASONS = {
     "CreateContainerConfigError": Reason.CONTAINER_CONFIG_ERROR,
     "CreateContainerError": Reason.CONTAINER_CONFIG_ERROR,
 }
+_LOOK_AGAIN_AFTER = timedelta(seconds=1)
+_MAX_WAITING_CHARACTERS = 512
 
 
 def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -27,7 +29,7 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         return None
     status = _with_child(accepted(seen.job, observed(seen.job), now), seen.child, seen)
     number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
-    if seen.pod is not None and seen.pod.phase is PodPhase.RUNNING:
+    if seen.pod is not None and seen.pod.phase is not PodPhase.PENDING:
         since = f" since {clock(seen.pod.started)}" if seen.pod.started else ""
         message = f"{number} runs on {seen.pod.node_name}{since}."
         return Decision(status=_at(status, Phase.RUNNING, Reason.RUNNING, message))
@@ -36,18 +38,19 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     reason = _WAITING_REASONS.get(waiting.reason, Reason.STARTING) if waiting else Reason.STARTING
     message = f"{number} starts: its pod is being created."
     if waiting and reason is not Reason.STARTING:
-        message = f"{number} cannot start: {waiting.message or waiting.reason}"
+        why = cut(waiting.message or waiting.reason, _MAX_WAITING_CHARACTERS)
+        message = f"{number} cannot start: {why}"
     limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
     if not limit:
         return Decision(status=_at(status, phase, reason, message))
     deadline = seen.child.created + limit
-    expired = now >= deadline and not seen.child.deleting
+    expired = now >= deadline
     if reason is not Reason.STARTING:
         message = f"{message}. It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
     return Decision(
         status=_at(status, phase, reason, message),
         stop=seen.child if expired else None,
-        look_again_at=deadline,
+        look_again_at=now + _LOOK_AGAIN_AFTER if expired else deadline,
     )
 
 

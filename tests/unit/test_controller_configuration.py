@@ -1,0 +1,87 @@
+"""The last good configuration stays in force, and what is wrong with a newer one is said."""
+
+from typing import Any
+
+import pytest
+from tests.unit.builders import CLASS, Time
+
+from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.events import EventPoster
+from bgjobs.domain.decision import Event
+
+
+class Events(EventPoster):
+    """Events about ConfigMaps, kept instead of posted."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def post_about_config_map(
+        self, namespace: str, name: str, uid: str, event: Event, now: Any
+    ) -> None:
+        assert now == Time().now()
+        self.messages.append(f"{namespace}/{name} {uid} {event.reason}: {event.message}")
+
+
+class Keeper(ConfigurationKeeper):
+    def __init__(self) -> None:
+        self.events = Events()
+        self.changes: list[None] = []
+        super().__init__(self.events, Time().now, changed=lambda: self.changes.append(None))
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": "bgjobs-system", "uid": "c"}, "data": data}
+
+
+def test_before_anything_was_read_nothing_is_in_force_and_both_are_named() -> None:
+    current = Keeper().current
+    assert (current.allowlist, current.runtimes) == (None, None)
+    assert set(current.problems) == {ALLOWLIST, RUNTIMES}
+
+
+def test_a_good_config_map_is_in_force_and_its_problem_gone() -> None:
+    keeper = Keeper()
+    keeper.seen(ALLOWLIST, config_map(**{CLASS: "handle"}))
+    assert keeper.current.allowlist == {CLASS: frozenset({"handle"})}
+    assert set(keeper.current.problems) == {RUNTIMES}
+
+
+def test_an_empty_allowlist_is_a_good_one() -> None:
+    keeper = Keeper()
+    keeper.seen(ALLOWLIST, {"metadata": {"namespace": "bgjobs-system", "uid": "c"}})
+    assert keeper.current.allowlist == {}
+
+
+@pytest.mark.parametrize(
+    ("newer", "problem"),
+    [
+        (config_map(default="image: ["), "'default' is no valid YAML"),
+        (config_map(), "the key default is missing"),
+        (None, "it does not exist: apply it again"),
+    ],
+    ids=["broken", "emptied", "deleted"],
+)
+def test_the_last_good_version_stays_in_force(newer: dict[str, Any] | None, problem: str) -> None:
+    keeper = Keeper()
+    keeper.seen(RUNTIMES, config_map(default="image: shop:1"))
+    keeper.seen(RUNTIMES, newer)
+    assert keeper.current.runtimes is not None
+    assert keeper.current.runtimes["default"].image == "shop:1"
+    assert problem in keeper.current.problems[RUNTIMES]
+
+
+def test_a_broken_config_map_gets_an_event() -> None:
+    keeper = Keeper()
+    keeper.seen(RUNTIMES, config_map())
+    assert keeper.events.messages == [
+        "bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: the key default is missing: every "
+        "class falls back to it. The last good version stays in force."
+    ]
+
+
+def test_every_change_is_told() -> None:
+    keeper = Keeper()
+    for seen in (config_map(default="image: shop:1"), config_map(), None):
+        keeper.seen(RUNTIMES, seen)
+    assert len(keeper.changes) == 3

@@ -1,0 +1,769 @@
+"""The reconciler against a small API server in memory: what it reads, writes and believes."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.unit.builders import (
+    CLASS,
+    RUNNING_STATE,
+    UID,
+    Time,
+    background_job_json,
+    pod_json,
+    terminated,
+)
+
+from bgjobs.controller.admission import AdmissionQueue
+from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.events import EventPoster
+from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.reconciler import Reconciler
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.decision import Event
+from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.kube import paths, reading
+from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.views import Views
+from bgjobs.mirror.writer import MirrorWriter
+
+JOBS = paths.jobs("shop")
+PODS = "/api/v1/namespaces/shop/pods"
+STOCK = paths.background_job("shop", "stock")
+OTHER_UID = "00000000-0000-0000-0000-000000000002"
+
+
+class FakeApi(Api):
+    """Objects by path, with resourceVersions, preconditions and one answer that goes wrong."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+        self._version = 1000
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.log: list[str] = []
+        self.wrong: dict[str, tuple[Exception, bool]] = {}
+        """Verb -> the next such request's answer, and whether it was carried out all the same."""
+
+    def next_version(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    async def get(self, path: str) -> dict[str, Any] | None:
+        self._note("GET", path)
+        return copy.deepcopy(self.objects.get(path))
+
+    async def every(self, path: str, **selectors: str) -> AsyncIterator[dict[str, Any]]:
+        self._note("LIST", path)
+        assert set(selectors) == {"labelSelector"}
+        key, value = selectors["labelSelector"].split("=")
+        for place, found in list(self.objects.items()):
+            if place.startswith(f"{path}/") and found["metadata"]["labels"].get(key) == value:
+                yield copy.deepcopy(found)
+
+    async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        lost = self._note("POST", path)
+        place = f"{path}/{body['metadata']['name']}"
+        if place in self.objects:
+            raise ApiError(409, "AlreadyExists", f"{place} already exists")
+        created = copy.deepcopy(body)
+        created["metadata"] |= {
+            "uid": f"uid-{self.next_version()}",
+            "resourceVersion": self.next_version(),
+            "creationTimestamp": f"{self._time.now():%Y-%m-%dT%H:%M:%SZ}",
+        }
+        self.objects[place] = created
+        return self._answer(created, lost)
+
+    async def patch(self, path: str, body: Any, content_type: str) -> dict[str, Any]:
+        lost = self._note("PATCH", path)
+        assert content_type == "application/json-patch+json"
+        test, add = body
+        place = path.removesuffix("/status")
+        assert (test["op"], test["path"]) == ("replace", "/metadata/resourceVersion")
+        assert (add["op"], add["path"]) == ("add", "/status")
+        if place not in self.objects:
+            raise ApiError(404, "NotFound", place)
+        if self.objects[place]["metadata"]["resourceVersion"] != test["value"]:
+            raise ApiError(409, "Conflict", place)
+        self.objects[place]["status"] = copy.deepcopy(add["value"])
+        self.touch(place)
+        return self._answer(self.objects[place], lost)
+
+    async def delete(self, path: str, options: dict[str, Any]) -> None:
+        lost = self._note("DELETE", path)
+        metadata = self.objects[path]["metadata"]
+        assert options["propagationPolicy"] == "Foreground"
+        wanted = {key: metadata[key] for key in ("uid", "resourceVersion")}
+        if options["preconditions"] != wanted:
+            raise ApiError(409, "Conflict", path)
+        metadata["deletionTimestamp"] = "2030-01-31T12:00:09Z"
+        self.touch(path)
+        self._answer({}, lost)
+
+    def touch(self, path: str) -> None:
+        self.objects[path]["metadata"]["resourceVersion"] = self.next_version()
+
+    def _note(self, verb: str, path: str) -> Exception | None:
+        """Raises what goes wrong before anything is done; returns what goes wrong afterwards."""
+        *_, collection, last = path.split("/")
+        named = last not in ("jobs", "pods", "status")
+        self.log.append(f"{verb} {collection.removesuffix('s') if named else last}")
+        error, done = self.wrong.pop(verb, (None, True))
+        if error is not None and not done:
+            raise error
+        return error
+
+    def _answer(self, found: dict[str, Any], lost: Exception | None) -> dict[str, Any]:
+        if lost is not None:
+            raise lost
+        return copy.deepcopy(found)
+
+
+class Events(EventPoster):
+    def __init__(self, api: Api) -> None:
+        super().__init__(api)
+        self.posted: list[str] = []
+
+    def post(self, job: BackgroundJob, event: Event, now: Any) -> None:
+        self.posted.append(event.reason)
+        super().post(job, event, now)
+
+
+class Mirror(MirrorWriter):
+    """Takes states and writes none, since its thread is not started."""
+
+    def __init__(self) -> None:
+        super().__init__(sa.create_engine("sqlite://"))
+        self.versions: list[str] = []
+        self.gone: dict[str, datetime] = {}
+
+    def put(self, job: BackgroundJob) -> None:
+        self.versions.append(job.metadata.resource_version)
+
+    def deleted(self, uid: str, when: datetime) -> None:
+        self.gone[uid] = when
+
+
+class Operator:
+    """The reconciler, wired as main.py does, with a clock and watches that the test drives."""
+
+    def __init__(self, max_concurrent: int = 50) -> None:
+        self.time = Time()
+        self.api = FakeApi(self.time)
+        self.views = Views()
+        self.queue = WorkQueue(self.time.now)
+        self.events = Events(self.api)
+        self.mirror = Mirror()
+        self.hints = HintQueue(per_second=1000, permitted=self._permitted)
+        self._hinted = asyncio.Event()
+        self.configuration = ConfigurationKeeper(self.events, self.time.now, changed=lambda: None)
+        self.configure()
+        self.start(max_concurrent)
+
+    def configure(self, runtime: str = "image: shop:1") -> None:
+        meta = {"namespace": "bgjobs-system", "uid": "c"}
+        self.configuration.seen(ALLOWLIST, {"metadata": meta, "data": {CLASS: "handle"}})
+        self.configuration.seen(RUNTIMES, {"metadata": meta, "data": {"default": runtime}})
+
+    def start(self, max_concurrent: int = 50) -> None:
+        """Starts a reconciler that remembers nothing."""
+        self.admission = AdmissionQueue(
+            max_concurrent, timedelta(minutes=5), self.time.now, admitted=self.queue.add
+        )
+        self.reconciler = Reconciler(
+            api=self.api,
+            views=self.views,
+            queue=self.queue,
+            admission=self.admission,
+            hints=self.hints,
+            configuration=self.configuration,
+            events=self.events,
+            mirror=self.mirror,
+            now=self.time.now,
+        )
+
+    def apply(self, name: str = "stock", uid: str = UID, **spec: Any) -> None:
+        """Creates or changes a BackgroundJob; its watch tells."""
+        place = paths.background_job("shop", name)
+        if place not in self.api.objects:
+            self.api.objects[place] = background_job_json(name, uid)
+        self.api.objects[place]["spec"] |= spec
+        self.api.touch(place)
+        self.watch(place)
+
+    def watch(self, place: str = STOCK) -> None:
+        raw = copy.deepcopy(self.api.objects[place])
+        uid = raw["metadata"]["uid"]
+        self.views.heard_at = self.time.now()
+        if raw["status"]["phase"] == "Succeeded":
+            self.views.left.add(uid)
+        else:
+            self.views.put_job(parse(raw))
+        self.queue.add(uid)
+
+    def pod(self, phase: str, state: dict[str, Any] | None = None, **more: Any) -> None:
+        """The pod of the youngest child Job in a new state; its watch tells."""
+        job = self.children[-1]["metadata"]
+        raw = pod_json(
+            phase,
+            state,
+            uid=job["labels"]["bgjobs.dev/uid"],
+            run=int(job["labels"]["bgjobs.dev/run"]),
+            attempt=int(job["labels"]["bgjobs.dev/attempt"]),
+            owner_uid=job["uid"],
+            resource_version=self.api.next_version(),
+            **more,
+        )
+        self.api.objects[f"{PODS}/{raw['metadata']['name']}"] = raw
+        self.views.put_pod(raw["metadata"]["labels"]["bgjobs.dev/uid"], reading.pod(raw))
+        self.queue.add(raw["metadata"]["labels"]["bgjobs.dev/uid"])
+
+    def job_vanishes(self) -> None:
+        """The youngest child Job and its pod are gone, and no watch tells of the Job."""
+        name = self.children[-1]["metadata"]["name"]
+        del self.api.objects[f"{JOBS}/{name}"]
+        for place in [p for p in self.api.objects if p.startswith(PODS)]:
+            raw = self.api.objects.pop(place)
+            pod = reading.pod(raw)
+            self.views.remove_pod(raw["metadata"]["labels"]["bgjobs.dev/uid"], pod)
+
+    @property
+    def children(self) -> list[dict[str, Any]]:
+        return [found for place, found in self.api.objects.items() if place.startswith(JOBS)]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.api.objects[STOCK]["status"]
+        return status
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        return self.status["phase"], self.status["reason"]
+
+    async def work(self, after: float = 0) -> None:
+        """Reconciles, after some seconds, what is due, until nothing is."""
+        self.time.pass_seconds(after)
+        for _ in range(100):
+            getting = asyncio.create_task(self.queue.get())
+            await asyncio.sleep(0)
+            if not getting.done():
+                getting.cancel()
+                await asyncio.wait([getting])
+                return
+            key = getting.result()
+            try:
+                await self.reconciler.reconcile(key)
+            finally:
+                self.queue.done(key)
+        raise AssertionError(f"the queue never comes to rest: {self.api.log[-10:]}")
+
+    async def hint(self) -> None:
+        """Gives out one permission to write a hint."""
+        running = asyncio.create_task(self.hints.run())
+        async with asyncio.timeout(5):
+            await self._hinted.wait()
+        self._hinted.clear()
+        running.cancel()
+        await asyncio.wait([running])
+        await self.work()
+
+    def _permitted(self, uid: str) -> None:
+        self.queue.add(uid)
+        self._hinted.set()
+
+    def requests(self) -> list[str]:
+        """What was asked of the API server since the last call."""
+        log, self.api.log = self.api.log, []
+        return log
+
+
+async def test_a_quick_job_costs_one_post_and_one_patch() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    operator.pod("Succeeded", terminated(0, '{"result": 42}'))
+    await operator.work()
+    operator.watch()
+    await operator.work(after=60)
+    assert operator.requests() == ["POST jobs", "PATCH status"]
+    assert operator.shown == ("Succeeded", "Succeeded")
+    assert operator.status["result"] == 42
+    assert operator.events.posted == ["Succeeded"]
+    assert (operator.admission.running, len(operator.views)) == (0, 0)
+
+
+async def test_each_version_is_mirrored_once() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    operator.pod("Succeeded", terminated())
+    await operator.work()
+    assert len(operator.mirror.versions) == len(set(operator.mirror.versions)) == 2
+    assert (
+        operator.mirror.versions[-1] == (operator.api.objects[STOCK]["metadata"]["resourceVersion"])
+    )
+
+
+async def test_a_job_that_runs_for_longer_is_shown_running() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    assert operator.shown == ("Pending", "Queued")
+    await operator.work(after=1)
+    assert operator.shown == ("Running", "Running")
+    assert operator.status["jobRef"]["name"] == operator.children[0]["metadata"]["name"]
+    await operator.work(after=600)
+    assert operator.requests() == ["POST jobs", "PATCH status"]
+
+
+async def test_a_failed_attempt_is_followed_by_the_next_after_its_backoff() -> None:
+    operator = Operator()
+    operator.apply(retries=1)
+    await operator.work()
+    operator.pod("Failed", terminated(1))
+    await operator.work()
+    assert operator.shown == ("Retrying", "BackingOff")
+    assert operator.admission.running == 0
+    await operator.work(after=15)
+    assert operator.requests() == ["POST jobs", "PATCH status", "POST jobs"]
+    operator.pod("Failed", terminated(1))
+    await operator.work()
+    assert operator.shown == ("Failed", "Error")
+    assert [a["jobName"][-3:] for a in operator.status["attempts"]] == ["1-1", "1-2"]
+    assert operator.events.posted == ["RetryScheduled", "Failed"]
+
+
+async def test_the_limit_lets_the_next_job_start_when_one_ends() -> None:
+    operator = Operator(max_concurrent=1)
+    operator.apply()
+    await operator.work()
+    operator.apply("second", OTHER_UID)
+    await operator.work()
+    assert operator.requests() == ["POST jobs"]
+    operator.pod("Succeeded", terminated())
+    await operator.work()
+    assert operator.requests() == ["PATCH status", "POST jobs"]
+
+
+async def test_why_a_job_waits_is_written_when_it_lasts_and_a_hint_is_permitted() -> None:
+    operator = Operator()
+    operator.configure("image: shop:1\npaused: the shop moves")
+    operator.apply()
+    await operator.work()
+    await operator.work(after=1)
+    assert operator.requests() == []
+    await operator.hint()
+    assert operator.shown == ("Pending", "Paused")
+    assert operator.requests() == ["PATCH status"]
+
+
+# What goes wrong with a start.
+
+
+async def test_a_child_job_of_ours_that_exists_is_adopted() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.views.forget(UID)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    assert operator.requests() == ["POST jobs", "POST jobs", "GET job"]
+    operator.pod("Succeeded", terminated())
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
+
+
+async def test_somebody_elses_job_of_the_name_is_left_alone() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    foreign = operator.children[0]
+    foreign["metadata"]["ownerReferences"][0]["uid"] = OTHER_UID
+    before = copy.deepcopy(foreign)
+    operator.views.forget(UID)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    await operator.work(after=1)
+    await operator.hint()
+    assert operator.shown == ("Pending", "AdoptionConflict")
+    assert operator.children == [before]
+    await operator.work(after=10)
+    assert operator.events.posted == ["AdoptionConflict"]
+    assert operator.shown == ("Pending", "AdoptionConflict")
+
+
+async def test_a_job_starts_once_the_other_job_of_its_name_is_gone() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.children[0]["metadata"]["ownerReferences"] = []
+    operator.views.forget(UID)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    operator.api.objects.pop(f"{JOBS}/{operator.children[0]['metadata']['name']}")
+    await operator.work(after=10)
+    assert reading.owner_uid(operator.children[0]) == UID
+
+
+async def test_a_start_whose_answer_was_lost_is_found_again() -> None:
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (TimeoutError(), True)
+    with pytest.raises(TimeoutError):
+        await operator.work()
+    operator.queue.add(UID)
+    await operator.work()
+    assert len(operator.children) == 1
+    operator.pod("Succeeded", terminated())
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
+
+
+async def test_a_start_that_never_arrived_is_repeated() -> None:
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (TimeoutError(), False)
+    with pytest.raises(TimeoutError):
+        await operator.work()
+    operator.queue.add(UID)
+    await operator.work()
+    assert len(operator.children) == 1
+
+
+async def test_a_cancel_after_a_lost_answer_stops_the_child_job() -> None:
+    """Or it would run on after its BackgroundJob was Cancelled."""
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (ApiError(504, "Timeout", "the request timed out"), True)
+    with pytest.raises(ApiError):
+        await operator.work()
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert operator.shown == ("Cancelling", "Cancelling")
+    assert "deletionTimestamp" in operator.children[0]["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "says"),
+    [
+        pytest.param(
+            ApiError(403, "Forbidden", "jobs is forbidden: exceeded quota: few, used: 5"),
+            "QuotaExceeded",
+            "exceeded quota: few",
+            id="quota",
+        ),
+        pytest.param(
+            ApiError(422, "Invalid", "spec.template: env[0].name: Required value"),
+            "ConfigurationInvalid",
+            "Job of runtime default: 422 Invalid: spec.template",
+            id="a runtime that makes no valid pod",
+        ),
+        pytest.param(
+            ApiError(403, "Forbidden", "denied by policy"),
+            "ConfigurationInvalid",
+            "denied by policy",
+            id="a policy of the cluster",
+        ),
+    ],
+)
+async def test_a_refused_start_waits_costs_no_retry_and_is_tried_again(
+    error: ApiError, reason: str, says: str
+) -> None:
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (error, False)
+    await operator.work()
+    assert operator.admission.running == 0
+    await operator.work(after=1)
+    await operator.hint()
+    assert operator.shown == ("Pending", reason)
+    assert says in operator.status["message"]
+    assert operator.children == []
+    await operator.work(after=30)
+    assert len(operator.children) == 1
+    assert "retriesUsed" not in operator.status
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_what_is_only_passing_is_left_to_the_worker(status: int) -> None:
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (ApiError(status, "", "busy"), False)
+    with pytest.raises(ApiError):
+        await operator.work()
+    assert operator.admission.running == 1
+
+
+async def test_a_job_of_a_namespace_that_ends_is_dropped() -> None:
+    operator = Operator()
+    operator.apply()
+    message = "unable to create new content in namespace shop because it is being terminated"
+    operator.api.wrong["POST"] = (ApiError(403, "Forbidden", message), False)
+    await operator.work()
+    assert operator.requests() == ["POST jobs"]
+    assert (len(operator.views), operator.admission.running) == (0, 0)
+
+
+async def test_after_a_silent_watch_a_start_asks_first() -> None:
+    operator = Operator()
+    operator.apply(delay=60, retries=0)
+    await operator.work()
+    operator.api.objects[STOCK]["spec"]["cancelled"] = True
+    operator.api.touch(STOCK)
+    await operator.work(after=60)
+    assert operator.children == []
+    assert operator.shown == ("Cancelled", "Cancelled")
+
+
+async def test_an_unchanged_job_starts_after_it_asked() -> None:
+    operator = Operator()
+    operator.apply(delay=60, retries=0)
+    await operator.work()
+    await operator.work(after=60)
+    assert operator.requests() == ["GET backgroundjob", "POST jobs"]
+
+
+async def test_a_job_that_was_deleted_meanwhile_is_not_started() -> None:
+    operator = Operator()
+    operator.apply(delay=60, retries=0)
+    await operator.work()
+    del operator.api.objects[STOCK]
+    await operator.work(after=60)
+    assert operator.children == []
+    assert operator.mirror.gone == {UID: operator.time.now()}
+    assert len(operator.views) == 0
+
+
+# What goes wrong with a status.
+
+
+async def test_a_conflict_looks_again_and_records_the_outcome_once() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.api.objects[STOCK]["metadata"]["labels"] = {"team": "stock"}
+    operator.api.touch(STOCK)
+    operator.pod("Succeeded", terminated())
+    await operator.work()
+    assert operator.requests() == ["POST jobs", "PATCH status", "GET backgroundjob", "PATCH status"]
+    assert operator.shown == ("Succeeded", "Succeeded")
+    assert operator.status["attemptsTotal"] == 1
+    assert operator.events.posted == ["Succeeded"]
+
+
+async def test_a_status_whose_answer_was_lost_is_recorded_once() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Failed", terminated(1))
+    operator.api.wrong["PATCH"] = (TimeoutError(), True)
+    with pytest.raises(TimeoutError):
+        await operator.work()
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.status["attemptsTotal"] == 1
+    assert operator.shown == ("Retrying", "BackingOff")
+
+
+async def test_a_retry_request_survives_a_conflict_that_the_watch_told_of_before() -> None:
+    operator = Operator()
+    operator.apply(retries=0)
+    await operator.work()
+    operator.pod("Failed", terminated(66))
+    await operator.work()
+    operator.apply(retryRequests=1)
+    operator.api.touch(STOCK)
+    await operator.work()
+    assert operator.status["run"] == 2
+    assert [c["metadata"]["name"][-3:] for c in operator.children] == ["1-1", "2-1"]
+
+
+async def test_a_background_job_that_is_gone_is_forgotten() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    del operator.api.objects[STOCK]
+    operator.views.left.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.mirror.gone == {UID: operator.time.now()}
+    assert (len(operator.views), operator.admission.running) == (0, 0)
+
+
+async def test_a_job_made_again_under_its_name_is_another_one() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.api.objects[STOCK]["metadata"]["uid"] = OTHER_UID
+    operator.views.left.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.mirror.gone == {UID: operator.time.now()}
+
+
+# Stopping.
+
+
+async def running_operator(**spec: Any) -> Operator:
+    """One whose job runs and is shown running."""
+    operator = Operator()
+    operator.apply(**spec)
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    await operator.work(after=1)
+    operator.requests()
+    return operator
+
+
+async def test_a_cancel_deletes_the_child_job_and_is_over_when_it_is_gone() -> None:
+    operator = await running_operator()
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert operator.shown == ("Cancelling", "Cancelling")
+    operator.job_vanishes()
+    await operator.work(after=1)
+    assert operator.shown == ("Cancelled", "Cancelled")
+    assert operator.status["attempts"][0]["outcome"] == "Cancelled"
+    assert operator.admission.running == 0
+    assert operator.requests().count("DELETE job") == 1
+
+
+async def test_a_job_that_changed_meanwhile_is_looked_at_before_it_is_deleted() -> None:
+    operator = await running_operator()
+    operator.api.wrong["DELETE"] = (ApiError(409, "Conflict", "changed"), False)
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert "deletionTimestamp" in operator.children[0]["metadata"]
+    assert operator.requests().count("DELETE job") == 2
+
+
+async def test_a_job_that_has_ended_is_not_deleted() -> None:
+    operator = await running_operator()
+    name = operator.children[0]["metadata"]["name"]
+    operator.children[0]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    operator.api.touch(f"{JOBS}/{name}")
+    operator.api.objects[f"{PODS}/x"] = pod_json(
+        "Succeeded",
+        terminated(0, '{"result": 42}'),
+        owner_uid=operator.children[0]["metadata"]["uid"],
+        resource_version=operator.api.next_version(),
+    )
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
+    assert operator.status["result"] == 42
+    assert "DELETE job" not in operator.requests()
+
+
+async def test_a_resume_while_the_attempt_still_ends_costs_no_retry() -> None:
+    operator = await running_operator()
+    operator.apply(suspend=True)
+    await operator.work()
+    operator.apply(suspend=False)
+    await operator.work(after=5)
+    assert operator.status["reason"] == "Suspended"
+    operator.job_vanishes()
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.status["attempts"][0]["outcome"] == "Suspended"
+    assert "retriesUsed" not in operator.status
+    assert operator.children[0]["metadata"]["name"].endswith("-1-2")
+
+
+async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    await operator.work(after=600)
+    assert "deletionTimestamp" in operator.children[0]["metadata"]
+    operator.requests()
+    await operator.work(after=1)
+    assert len(operator.requests()) <= 2
+
+
+# What is seen and what is not.
+
+
+async def test_after_a_restart_a_child_job_that_vanished_is_known_as_deleted() -> None:
+    operator = await running_operator()
+    operator.job_vanishes()
+    operator.views.forget(UID)
+    operator.time.pass_seconds(3600)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    assert operator.status["attempts"][0]["outcome"] == "JobDeleted"
+    assert operator.status["attempts"][0]["reason"] == "JobDeleted"
+
+
+async def test_a_pod_that_vanished_unseen_holds_nothing_up() -> None:
+    operator = await running_operator()
+    operator.api.objects = {STOCK: operator.api.objects[STOCK]}
+    operator.views.doubtful.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.status["attempts"][0]["outcome"] == "JobDeleted"
+
+
+async def test_nothing_starts_while_the_pod_of_a_deleted_job_is_still_there() -> None:
+    operator = await running_operator()
+    del operator.api.objects[f"{JOBS}/{operator.children[0]['metadata']['name']}"]
+    operator.views.doubtful.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    await operator.work(after=60)
+    assert operator.children == []
+    assert operator.shown == ("Running", "Running")
+
+
+async def test_the_last_words_of_a_pod_are_read_though_its_watch_told_nothing() -> None:
+    operator = await running_operator(retries=0)
+    child = operator.children[0]
+    child["status"] = {
+        "conditions": [{"type": "Failed", "status": "True", "message": "exit code 66 matching"}]
+    }
+    operator.api.touch(f"{JOBS}/{child['metadata']['name']}")
+    operator.api.objects[f"{PODS}/x"] = pod_json(
+        "Failed",
+        terminated(66, '{"error": {"type": "E", "message": "no such shop"}}'),
+        owner_uid=child["metadata"]["uid"],
+        resource_version=operator.api.next_version(),
+    )
+    operator.views.doubtful.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.shown == ("Failed", "PermanentFailure")
+    assert "E: no such shop" in operator.status["message"]
+
+
+async def test_a_pod_that_only_bears_our_labels_is_not_believed() -> None:
+    operator = await running_operator()
+    forged = pod_json("Succeeded", terminated(), owner_uid="evil", resource_version="999999")
+    operator.views.put_pod(UID, reading.pod(forged))
+    operator.queue.add(UID)
+    await operator.work(after=1)
+    assert operator.shown == ("Running", "Running")
+
+
+async def test_a_hostile_result_is_recorded_all_the_same() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Succeeded", terminated(0, '{"result": ' + "9" * 400 + "}"))
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
+    assert operator.status["result"]["truncated"] is True

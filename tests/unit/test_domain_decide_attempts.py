@@ -1,0 +1,449 @@
+"""From the start of an attempt to its record, and to what follows from how it ended."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.builders import (
+    CONFIG,
+    NOW,
+    after,
+    attempt,
+    background_job,
+    child_job,
+    condition,
+    failed,
+    pod,
+    running,
+    seconds,
+    see,
+    succeeded,
+)
+
+from bgjobs.domain.decide import decide
+from bgjobs.domain.decision import Decision, EventType
+from bgjobs.domain.observation import Pod, PodPhase, Waiting
+from bgjobs.domain.resource import (
+    AttemptOutcome,
+    BackgroundJob,
+    JobRef,
+    Phase,
+    Priority,
+    Reason,
+    Status,
+)
+
+LATER = NOW + seconds(10)
+
+
+def waiting(reason: str, message: str = "") -> Pod:
+    return pod(PodPhase.PENDING, waiting=Waiting(reason=reason, message=message))
+
+
+def test_an_attempt_without_a_pod_is_starting() -> None:
+    decision = decide(see(background_job(), child_job()), CONFIG, NOW)
+    status = decision.status
+    assert (status.phase, status.reason) == (Phase.PENDING, Reason.STARTING)
+    assert status.message == "Attempt 1 of 4 starts: its pod is being created."
+    assert status.job_ref == JobRef(name="stock-1-1", uid="job-1-1", run=1, attempt=1)
+    assert not decision.urgent
+
+
+def test_a_later_attempt_that_starts_is_retrying() -> None:
+    status = Status(attempts=(attempt(),), attempts_total=1, retries_used=1)
+    decision = decide(see(background_job(status), child_job(1, 2)), CONFIG, NOW)
+    assert (decision.status.phase, decision.status.reason) == (Phase.RETRYING, Reason.STARTING)
+
+
+def test_a_running_attempt_says_where_and_since_when() -> None:
+    decision = decide(see(background_job(), child_job(), running()), CONFIG, NOW)
+    status = decision.status
+    assert (status.phase, status.reason) == (Phase.RUNNING, Reason.RUNNING)
+    assert status.message == "Attempt 1 of 4 runs on node-1 since 2030-01-31T12:00:01Z."
+    assert status.start_time == NOW + seconds(1)
+    assert decision.stop is None
+
+
+def test_a_start_uses_up_its_start_request() -> None:
+    job = background_job(start_requests=2)
+    assert decide(see(job, child_job()), CONFIG, NOW).status.observed_start_requests == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "want"),
+    [
+        ("Unschedulable", Reason.UNSCHEDULABLE),
+        ("SchedulingGated", Reason.UNSCHEDULABLE),
+        ("ErrImagePull", Reason.IMAGE_PULL_BACK_OFF),
+        ("ImagePullBackOff", Reason.IMAGE_PULL_BACK_OFF),
+        ("ErrImageNeverPull", Reason.IMAGE_PULL_BACK_OFF),
+        ("InvalidImageName", Reason.IMAGE_PULL_BACK_OFF),
+        ("CreateContainerConfigError", Reason.CONTAINER_CONFIG_ERROR),
+        ("CreateContainerError", Reason.CONTAINER_CONFIG_ERROR),
+        ("ContainerCreating", Reason.STARTING),
+        ("PodInitializing", Reason.STARTING),
+    ],
+)
+def test_a_pod_that_does_not_start_says_why(reason: str, want: Reason) -> None:
+    decision = decide(see(background_job(), child_job(), waiting(reason)), CONFIG, NOW)
+    assert (decision.status.phase, decision.status.reason) == (Phase.PENDING, want)
+
+
+def test_a_pod_that_cannot_start_says_when_it_is_given_up() -> None:
+    stuck = waiting("Unschedulable", "0/1 nodes are available")
+    decision = decide(see(background_job(), child_job(), stuck), CONFIG, NOW)
+    assert decision.status.message == (
+        "Attempt 1 of 4 cannot start: 0/1 nodes are available. "
+        "It is given up at 2030-01-31T12:10:00Z (pendingDeadlineSeconds)."
+    )
+    assert (decision.stop, decision.look_again_at) == (None, NOW + seconds(600))
+
+
+def test_a_scheduler_that_says_much_fits_the_status() -> None:
+    stuck = waiting("Unschedulable", "node is full, " * 500)
+    message = decide(see(background_job(), child_job(), stuck), CONFIG, NOW).status.message
+    assert len(message) <= 1024
+    assert message.endswith("(pendingDeadlineSeconds).")
+
+
+@pytest.mark.parametrize("stuck", [None, waiting("ImagePullBackOff")], ids=["no pod", "no image"])
+def test_an_attempt_that_never_starts_is_stopped_at_its_deadline(stuck: Pod | None) -> None:
+    job, child = background_job(), child_job()
+    assert decide(see(job, child, stuck), CONFIG, NOW + seconds(599)).stop is None
+    assert decide(see(job, child, stuck), CONFIG, NOW + seconds(600)).stop == child
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_stopped_attempt_is_not_looked_at_in_a_hot_loop(deleting: bool) -> None:
+    now = NOW + seconds(900)
+    seen = see(background_job(), child_job(deleting=deleting), waiting("ErrImagePull"))
+    assert decide(seen, CONFIG, now).look_again_at == now + seconds(1)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(
+            see(background_job(pending_deadline_seconds=0), child_job(), waiting("ErrImagePull")),
+            id="no deadline",
+        ),
+        pytest.param(see(background_job(), child_job(), running()), id="it runs"),
+        pytest.param(
+            see(background_job(), child_job(), running(gone=True)), id="it ran, its pod is gone"
+        ),
+        pytest.param(
+            see(background_job(), child_job(), pod(PodPhase.UNKNOWN, started=NOW)),
+            id="its node is lost",
+        ),
+    ],
+)
+def test_no_other_attempt_is_stopped_by_the_pending_deadline(seen: Any) -> None:
+    assert decide(seen, CONFIG, NOW + seconds(100_000)).stop is None
+
+
+def test_an_attempt_that_never_started_fails_by_its_pending_deadline() -> None:
+    said = Status(reason=Reason.UNSCHEDULABLE, message="no node has room " * 100)
+    seen = see(background_job(said, retries=0), child_job(gone=True))
+    status = decide(seen, CONFIG, NOW + seconds(601)).status
+    assert (status.phase, status.reason) == (Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED)
+    assert "did not start within 600 s" in status.message
+    assert len(status.attempts[0].message) == 512
+
+
+# What follows from how an attempt ended.
+
+
+def test_a_success_is_recorded_in_one_step() -> None:
+    message = '{"result": 42, "resources": {"peakMemoryBytes": 18, "cpuSeconds": 0.5}}'
+    decision = decide(see(background_job(), child_job(), succeeded(message=message)), CONFIG, LATER)
+    status = decision.status
+    assert (status.phase, status.reason) == (Phase.SUCCEEDED, Reason.SUCCEEDED)
+    assert status.message == "Attempt 1 of 4 succeeded."
+    assert (status.result, status.run_seconds, status.attempts_total) == (42, 3, 1)
+    assert (status.start_time, status.completion_time) == (NOW + seconds(1), NOW + seconds(4))
+    assert (status.job_ref, status.next_attempt_time) == (None, None)
+    finished = condition(status, "Finished")
+    assert finished is not None
+    assert (finished.status, finished.reason) == ("True", "Succeeded")
+    recorded = status.attempts[0]
+    assert (recorded.run, recorded.attempt, recorded.job_name) == (1, 1, "stock-1-1")
+    assert (recorded.node_name, recorded.exit_code) == ("node-1", 0)
+    assert recorded.resources is not None
+    assert recorded.resources.peak_memory_bytes == 18
+    assert decision.urgent
+    assert decision.event is not None
+    assert (decision.event.type, decision.event.reason) == (EventType.NORMAL, "Succeeded")
+
+
+def test_a_failure_is_recorded_and_says_when_the_next_attempt_starts() -> None:
+    decision = decide(see(background_job(), child_job(), failed()), CONFIG, LATER)
+    status = decision.status
+    assert (status.phase, status.reason) == (Phase.RETRYING, Reason.BACKING_OFF)
+    assert (status.retries_used, status.attempts_total) == (1, 1)
+    assert status.message.startswith("Attempt 1 of 4 failed with exit code 1. Attempt 2 starts at ")
+    due = status.next_attempt_time
+    assert due is not None
+    assert seconds(4.5) <= due - (NOW + seconds(4)) <= seconds(5.5)
+    assert decision.look_again_at == due
+    assert decision.urgent
+    assert decision.event is not None
+    assert (decision.event.type, decision.event.reason) == (EventType.WARNING, "RetryScheduled")
+
+
+def test_the_next_attempt_starts_exactly_when_it_was_announced() -> None:
+    job = background_job()
+    job = after(job, decide(see(job, child_job(), failed()), CONFIG, LATER))
+    due = job.status.next_attempt_time
+    assert due is not None
+    assert decide(see(job), CONFIG, due - seconds(0.001)).start is None
+    start = decide(see(job), CONFIG, due).start
+    assert start is not None
+    assert (start.run, start.attempt) == (1, 2)
+
+
+def fail_until_the_end(job: BackgroundJob, **ending: Any) -> BackgroundJob:
+    """Lets every attempt of the job end the same way, until the job is finished."""
+    for number in range(1, 200):
+        seen = see(job, child_job(1, number), failed(1, number, **ending))
+        job = after(job, decide(seen, CONFIG, LATER))
+        if job.status.finished:
+            return job
+    raise AssertionError("the job never ends")
+
+
+@pytest.mark.parametrize(
+    ("priority", "retries", "attempts"),
+    [
+        pytest.param(Priority.HIGH, 3, 5, id="high: 1 + 3 + 1"),
+        pytest.param(Priority.MEDIUM, 3, 4, id="medium: 1 + 3"),
+        pytest.param(Priority.LOW, 3, 3, id="low: 1 + 3 - 1"),
+        pytest.param(Priority.LOW, 0, 1, id="low without retries: once"),
+        pytest.param(Priority.HIGH, 0, 2, id="high without retries: twice"),
+    ],
+)
+def test_a_job_fails_for_good_after_the_retries_that_its_priority_gives(
+    priority: Priority, retries: int, attempts: int
+) -> None:
+    status = fail_until_the_end(background_job(priority=priority, retries=retries)).status
+    assert (status.phase, status.reason) == (Phase.FAILED, Reason.ERROR)
+    assert (status.attempts_total, status.retries_used) == (attempts, attempts - 1)
+    assert status.message.startswith(
+        f"Attempt {attempts} of {attempts} failed with exit code 1. No retry is left ("
+    )
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "reason"),
+    [
+        (64, Reason.NOT_IN_IMAGE),
+        (65, Reason.BAD_PARAMETERS),
+        (66, Reason.PERMANENT_FAILURE),
+        (78, Reason.PERMANENT_FAILURE),
+    ],
+)
+def test_an_exit_code_that_ends_retrying_fails_the_job_at_once(
+    exit_code: int, reason: Reason
+) -> None:
+    status = fail_until_the_end(background_job(), exit_code=exit_code).status
+    assert (status.phase, status.reason, status.attempts_total) == (Phase.FAILED, reason, 1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        ({"terminated_reason": "OOMKilled", "exit_code": 137}, Reason.OOM_KILLED),
+        ({"reason": "DeadlineExceeded", "exit_code": None}, Reason.DEADLINE_EXCEEDED),
+        ({"exit_code": 139}, Reason.ERROR),
+    ],
+)
+def test_other_failures_are_retried_and_name_their_reason(
+    ending: dict[str, Any], reason: Reason
+) -> None:
+    status = fail_until_the_end(background_job(), **ending).status
+    assert (status.phase, status.reason, status.attempts_total) == (Phase.FAILED, reason, 4)
+
+
+@pytest.mark.parametrize(
+    ("said", "pause"),
+    [
+        pytest.param('{"retryAfterSeconds": 90}', 90, id="after the time it asked for"),
+        pytest.param('{"retryAfterSeconds": 0}', 0, id="at once"),
+        pytest.param("", 60, id="after a minute if it did not say"),
+    ],
+)
+def test_a_deferral_costs_no_retry_and_waits(said: str, pause: float) -> None:
+    job = background_job()
+    end = failed(exit_code=75, termination_message=said)
+    job = after(job, decide(see(job, child_job(), end), CONFIG, NOW + seconds(4)))
+    due = NOW + seconds(4 + pause)
+    assert (job.status.phase, job.status.reason) == (Phase.RETRYING, Reason.BACKING_OFF)
+    assert (job.status.retries_used, job.status.deferrals) == (0, 1)
+    assert job.status.next_attempt_time == due
+    assert "That costs no retry. Attempt 2 starts at" in job.status.message
+    start = decide(see(job), CONFIG, due).start
+    assert start is not None
+    assert start.attempt == 2
+
+
+def test_a_disruption_costs_no_retry_and_starts_again_at_once() -> None:
+    job = background_job()
+    end = failed(exit_code=137, disruption="Preempted by a pod")
+    job = after(job, decide(see(job, child_job(), end), CONFIG, NOW + seconds(4)))
+    assert (job.status.phase, job.status.reason) == (Phase.RETRYING, Reason.QUEUED)
+    assert (job.status.retries_used, job.status.disruptions) == (0, 1)
+    assert decide(see(job), CONFIG, NOW + seconds(4)).start is not None
+
+
+@pytest.mark.parametrize(
+    ("ending", "free", "reason"),
+    [
+        pytest.param({"disruption": "Drained"}, 5, Reason.DISRUPTED, id="5 disruptions are free"),
+        pytest.param({"exit_code": 75}, 50, Reason.ERROR, id="50 deferrals are free"),
+    ],
+)
+def test_only_so_many_endings_of_a_run_are_free(
+    ending: dict[str, Any], free: int, reason: Reason
+) -> None:
+    status = fail_until_the_end(background_job(retries=2), **ending).status
+    assert (status.phase, status.reason) == (Phase.FAILED, reason)
+    assert (status.attempts_total, status.retries_used) == (free + 3, 2)
+    assert status.disruptions + status.deferrals == free + 3
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(
+            Status(disruptions=5, attempts=(attempt(AttemptOutcome.DISRUPTED, number=5),)),
+            id="disruption",
+        ),
+        pytest.param(
+            Status(deferrals=50, attempts=(attempt(AttemptOutcome.DEFERRED, number=5),)),
+            id="deferral",
+        ),
+    ],
+)
+def test_the_first_that_is_not_free_backs_off_as_announced(status: Status) -> None:
+    job = background_job(status)
+    end = failed(1, 6, disruption="Drained") if status.disruptions else failed(1, 6, exit_code=75)
+    job = after(job, decide(see(job, child_job(1, 6), end), CONFIG, LATER))
+    due = job.status.next_attempt_time
+    assert job.status.reason is Reason.BACKING_OFF
+    assert due is not None
+    assert due > NOW + seconds(8)
+    assert decide(see(job), CONFIG, due - seconds(0.001)).start is None
+    assert decide(see(job), CONFIG, due).start is not None
+
+
+def test_a_deleted_job_costs_a_retry() -> None:
+    seen = see(background_job(), child_job(gone=True), failed(exit_code=143))
+    status = decide(seen, CONFIG, LATER).status
+    assert (status.phase, status.retries_used) == (Phase.RETRYING, 1)
+    recorded = status.attempts[0]
+    assert (recorded.outcome, recorded.reason) == (AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED)
+    assert recorded.message == "ended early: its Job stock-1-1 is gone"
+
+
+def test_a_deleted_job_without_retries_fails_the_job() -> None:
+    status = decide(see(background_job(retries=0), child_job(gone=True)), CONFIG, LATER).status
+    assert (status.phase, status.reason) == (Phase.FAILED, Reason.JOB_DELETED)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(
+            see(background_job(), child_job(gone=True), running(gone=True)), id="its pod was seen"
+        ),
+        pytest.param(
+            see(
+                background_job(Status(phase=Phase.RUNNING, reason=Reason.RUNNING)),
+                child_job(gone=True),
+            ),
+            id="it was recorded as running",
+        ),
+    ],
+)
+def test_a_deleted_job_that_ran_long_is_none_that_never_started(seen: Any) -> None:
+    status = decide(seen, CONFIG, NOW + seconds(100_000)).status
+    assert status.attempts[0].reason is Reason.JOB_DELETED
+
+
+@pytest.mark.parametrize(
+    ("child", "pod_"),
+    [
+        pytest.param(child_job(deleting=True), running(), id="Job deleting, pod running"),
+        pytest.param(child_job(deleting=True), failed(), id="Job deleting, pod ended"),
+        pytest.param(child_job(gone=True), running(), id="Job gone, pod still running"),
+        pytest.param(child_job(gone=True), pod(PodPhase.PENDING), id="Job gone, pod pending"),
+    ],
+)
+def test_nothing_new_starts_before_a_deleted_job_and_its_pod_are_gone(
+    child: Any, pod_: Pod
+) -> None:
+    decision = decide(see(background_job(), child, pod_), CONFIG, LATER)
+    assert (decision.start, decision.status.attempts_total) == (None, 0)
+
+
+@pytest.mark.parametrize("child", [child_job(deleting=True), child_job(gone=True)])
+def test_a_success_counts_though_its_job_was_deleted(child: Any) -> None:
+    decision = decide(see(background_job(), child, succeeded()), CONFIG, LATER)
+    assert decision.status.phase is Phase.SUCCEEDED
+
+
+def test_the_latest_ten_attempts_are_kept_and_all_are_counted() -> None:
+    status = fail_until_the_end(background_job(retries=11)).status
+    assert [a.attempt for a in status.attempts] == list(range(3, 13))
+    assert status.attempts_total == 12
+
+
+def test_the_run_time_is_never_negative() -> None:
+    skewed = failed(started=NOW + seconds(9), finished=NOW + seconds(4))
+    decision: Decision = decide(see(background_job(), child_job(), skewed), CONFIG, LATER)
+    assert decision.status.run_seconds == 0
+
+
+def test_without_a_finish_the_time_of_the_record_is_taken() -> None:
+    end = failed(finished=None)
+    status = decide(see(background_job(), child_job(), end), CONFIG, LATER + seconds(0.75)).status
+    assert status.attempts[0].finish == LATER
+
+
+def test_raised_retries_count_for_a_job_that_is_still_retrying() -> None:
+    job = background_job(Status(attempts=(attempt(),), attempts_total=1, retries_used=1), retries=5)
+    status = decide(see(job, child_job(1, 2), failed(1, 2)), CONFIG, LATER).status
+    assert (status.phase, status.retries_used) == (Phase.RETRYING, 2)
+    assert status.message.startswith("Attempt 2 of 6 ")
+
+
+def test_free_endings_come_on_top_of_the_attempts_that_are_announced() -> None:
+    status = Status(attempts=(attempt(AttemptOutcome.DISRUPTED),), attempts_total=1, disruptions=1)
+    decision = decide(see(background_job(status), child_job(1, 2)), CONFIG, NOW)
+    assert decision.status.message.startswith("Attempt 2 of 5 ")
+
+
+def test_a_success_after_a_failure_keeps_the_start_of_the_run() -> None:
+    first = Status(
+        attempts=(attempt(),), attempts_total=1, retries_used=1, start_time=NOW - seconds(60)
+    )
+    seen = see(background_job(first), child_job(1, 2), succeeded(1, 2))
+    status = decide(seen, CONFIG, LATER).status
+    assert status.start_time == NOW - seconds(60)
+    assert [a.outcome for a in status.attempts] == [
+        AttemptOutcome.FAILED,
+        AttemptOutcome.SUCCEEDED,
+    ]
+
+
+def test_nothing_is_decided_twice_about_a_recorded_attempt() -> None:
+    """The same child Job and pod are no longer those of the current attempt."""
+    job = background_job()
+    decision = decide(see(job, child_job(), succeeded()), CONFIG, LATER)
+    again = decide(see(after(job, decision)), CONFIG, LATER)
+    assert (again.status, again.start, again.urgent) == (decision.status, None, False)
+
+
+def test_a_job_that_is_being_deleted_stays_as_it_is_though_its_attempt_ended() -> None:
+    job = msgspec.structs.replace(background_job(deletion_timestamp=NOW))
+    decision = decide(see(job, child_job(), succeeded()), CONFIG, LATER)
+    assert decision == Decision.keep(job.status)

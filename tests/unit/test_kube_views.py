@@ -1,0 +1,147 @@
+"""What was seen last: newer states win, whatever the order in which they come."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.builders import UID, background_job, child_job, failed, running, succeeded
+
+from bgjobs.domain.observation import Pod
+from bgjobs.kube.views import Views
+
+
+def newer(pod: Pod, version: str = "301") -> Pod:
+    return msgspec.structs.replace(pod, resource_version=version)
+
+
+def test_a_newer_background_job_replaces_an_older_one_and_never_the_other_way() -> None:
+    views = Views()
+    # 99 and 100: as texts they would be the other way round.
+    for version in ("99", "100", "99"):
+        views.put_job(background_job(resource_version=version))
+    job = views.job(UID)
+    assert job is not None
+    assert job.metadata.resource_version == "100"
+
+
+def test_the_same_version_is_taken_again() -> None:
+    views = Views()
+    views.put_job(background_job())
+    again = background_job(retries=7)
+    views.put_job(again)
+    assert views.job(UID) is again
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        pytest.param(child_job(1, 1), child_job(1, 2), "second", id="later attempt"),
+        pytest.param(child_job(1, 2), child_job(1, 1), "first", id="earlier attempt"),
+        pytest.param(child_job(1, 9), child_job(2, 1), "second", id="later run"),
+        pytest.param(
+            child_job(resource_version="99"),
+            child_job(resource_version="100"),
+            "second",
+            id="newer",
+        ),
+        pytest.param(
+            child_job(resource_version="100"), child_job(resource_version="99"), "first", id="older"
+        ),
+        pytest.param(child_job(), child_job(uid="other"), "first", id="another Job of the name"),
+    ],
+)
+def test_the_newest_child_job_of_the_latest_attempt_is_kept(
+    first: Any, second: Any, kept: str
+) -> None:
+    views = Views()
+    views.put_child(UID, first)
+    views.put_child(UID, second)
+    assert views.child(UID) is {"first": first, "second": second}[kept]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        pytest.param(running(), newer(succeeded()), "second", id="newer"),
+        pytest.param(newer(succeeded()), running(), "first", id="a late event of the same pod"),
+        pytest.param(failed(1, 1), running(1, 2), "second", id="later attempt"),
+        pytest.param(running(1, 2), newer(failed(1, 1)), "first", id="earlier attempt"),
+    ],
+)
+def test_the_newest_pod_of_the_latest_attempt_is_kept(first: Pod, second: Pod, kept: str) -> None:
+    views = Views()
+    views.put_pod(UID, first)
+    views.put_pod(UID, second)
+    assert views.pod(UID) is {"first": first, "second": second}[kept]
+
+
+def test_a_pod_of_another_owner_is_not_kept() -> None:
+    views = Views()
+    views.put_child(UID, child_job())
+    views.put_pod(UID, running(owner_uid="evil"))
+    assert views.pod(UID) is None
+
+
+def test_a_gone_child_job_is_remembered_as_gone() -> None:
+    views = Views()
+    views.child_is_gone(UID)
+    views.put_child(UID, child_job())
+    views.child_is_gone(UID)
+    assert views.child(UID) == child_job(gone=True)
+
+
+def test_a_pod_that_is_gone_keeps_what_it_did_and_puts_its_job_in_doubt() -> None:
+    views = Views()
+    views.put_pod(UID, running())
+    views.remove_pod(UID, newer(running(deleting=True)))
+    assert views.pod(UID) == newer(running(deleting=True, gone=True))
+    assert views.doubtful == {UID}
+
+
+@pytest.mark.parametrize(
+    ("seen", "removed"),
+    [
+        pytest.param(running(), newer(failed()), id="told with its removal"),
+        pytest.param(failed(), newer(running()), id="told before"),
+    ],
+)
+def test_a_pod_that_is_gone_keeps_its_last_words(seen: Pod, removed: Pod) -> None:
+    views = Views()
+    views.put_pod(UID, seen)
+    views.remove_pod(UID, removed)
+    pod = views.pod(UID)
+    assert pod is not None
+    assert (pod.ended, pod.exit_code, pod.gone) == (True, 1, True)
+
+
+@pytest.mark.parametrize("known", [None, running(uid="another")])
+def test_a_pod_that_is_not_the_known_one_changes_nothing_when_it_is_gone(
+    known: Pod | None,
+) -> None:
+    views = Views()
+    if known is not None:
+        views.put_pod(UID, known)
+    views.remove_pod(UID, failed())
+    assert views.pod(UID) is known
+    assert views.doubtful == set()
+
+
+def test_what_is_forgotten_leaves_nothing() -> None:
+    views = Views()
+    views.put_job(background_job())
+    views.put_child(UID, child_job())
+    views.put_pod(UID, running())
+    views.left.add(UID)
+    views.doubtful.add(UID)
+    views.forget(UID)
+    assert (views.job(UID), views.child(UID), views.pod(UID)) == (None, None, None)
+    assert (len(views), views.left, views.doubtful) == (0, set(), set())
+
+
+def test_it_can_change_while_it_is_gone_through() -> None:
+    views = Views()
+    for uid in ("a", "b"):
+        views.put_job(background_job(uid=uid))
+    for uid in views:
+        views.forget(uid)
+    assert len(views) == 0

@@ -1,0 +1,92 @@
+"""A BackgroundJob as rows of the mirror."""
+
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from tests.unit.builders import CLASS, NOW, UID, background_job, seconds
+
+from bgjobs.domain.resource import Phase, Priority, Reason, Status
+from bgjobs.mirror.rows import details_row, job_row, padded
+from bgjobs.mirror.schema import JOB_DETAILS, JOBS
+
+FINISHED = Status(
+    phase=Phase.SUCCEEDED,
+    reason=Reason.SUCCEEDED,
+    message="Attempt 1 of 4 succeeded.",
+    effective_retries=3,
+    effective_delay_seconds=12,
+    start_time=NOW + seconds(1),
+    completion_time=NOW + seconds(4),
+    run_seconds=3.0,
+    run=2,
+    attempts_total=5,
+    result={"updated": 12},
+)
+
+
+def test_a_row_says_what_the_job_is_and_how_it_stands() -> None:
+    job = background_job(FINISHED, priority=Priority.HIGH, delay_seconds=15)
+    assert job_row(job) == {
+        "uid": UID,
+        "namespace": "shop",
+        "name": "stock",
+        "class": CLASS,
+        "method": "handle",
+        "priority": 1,
+        "delay_seconds": 15,
+        "effective_delay_seconds": 12,
+        "retries": 3,
+        "effective_retries": 3,
+        "phase": "Succeeded",
+        "reason": "Succeeded",
+        "message": "Attempt 1 of 4 succeeded.",
+        "run": 2,
+        "attempts_total": 5,
+        "run_seconds": 3.0,
+        "created_at": datetime(2030, 1, 31, 12, 0),
+        "next_attempt_at": None,
+        "started_at": datetime(2030, 1, 31, 12, 0, 1),
+        "completed_at": datetime(2030, 1, 31, 12, 0, 4),
+        "deleted_at": None,
+        "resource_version": "0" * 36 + "100",
+    }
+
+
+def test_the_rows_fill_every_column() -> None:
+    job = background_job()
+    assert set(job_row(job)) == set(JOBS.c.keys())
+    assert set(details_row(job)) == set(JOB_DETAILS.c.keys())
+
+
+def test_times_are_utc_whatever_their_zone() -> None:
+    tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
+    row = job_row(background_job(Status(next_attempt_time=tokyo)))
+    assert row["next_attempt_at"] == datetime(2030, 1, 31, 12, 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "want"),
+    [
+        pytest.param(None, None, id="none"),
+        pytest.param(0, "0", id="zero is one"),
+        pytest.param(False, "false", id="false is one"),
+        pytest.param("", '""', id="an empty text is one"),
+        pytest.param({"a": ["é", "\0", "😀"]}, '{"a":["é","\\u0000","😀"]}', id="any JSON"),
+    ],
+)
+def test_a_result_is_kept_as_json(result: object, want: str | None) -> None:
+    job = background_job(msgspec.structs.replace(FINISHED, result=result))
+    assert details_row(job)["result"] == want
+
+
+def test_parameters_are_kept_as_json() -> None:
+    assert details_row(background_job(parameters={"a": [1, "$(X)"]}))["parameters"] == (
+        '{"a":[1,"$(X)"]}'
+    )
+
+
+def test_versions_compare_as_texts_once_they_are_padded() -> None:
+    versions = ["9", "10", "99", "100", str(2**64), str(2**127)]
+    assert sorted(map(padded, versions)) == [padded(version) for version in versions]
+    assert {len(padded(version)) for version in versions} == {39}

@@ -1,0 +1,211 @@
+"""The mirror's writer on SQLite: the newest state wins, and no failure loses one."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import mysql
+from tests.unit.builders import NOW, UID, background_job, seconds
+
+from bgjobs.domain.resource import BackgroundJob, Phase, Status
+from bgjobs.mirror.migrate import downgrade, upgrade
+from bgjobs.mirror.schema import JOB_DETAILS, JOBS, METADATA
+from bgjobs.mirror.writer import MirrorWriter, guarded_upsert
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/mirror.db")
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+def job(version: int, phase: Phase = Phase.PENDING, uid: str = UID) -> BackgroundJob:
+    status = Status(phase=phase, result={"version": version})
+    return background_job(status, uid=uid, resource_version=str(version))
+
+
+def write(engine: sa.Engine, *jobs: BackgroundJob, deleted: tuple[str, ...] = ()) -> None:
+    """Writes these states with a writer of their own, which ends."""
+    writer = MirrorWriter(engine)
+    for each in jobs:
+        writer.put(each)
+    for uid in deleted:
+        writer.deleted(uid, NOW)
+    writer.start()
+    writer.stop(10)
+    assert writer.pending == 0
+
+
+def rows(engine: sa.Engine, table: sa.Table = JOBS) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(sa.select(table).order_by(table.c.uid)))
+
+
+def versions(engine: sa.Engine) -> list[int]:
+    """Of the listed and of the large columns, which must be of the same state."""
+    listed = [int(row.resource_version) for row in rows(engine)]
+    large = [int(row.resource_version) for row in rows(engine, JOB_DETAILS)]
+    assert [row.result for row in rows(engine, JOB_DETAILS)] == [
+        f'{{"version":{version}}}' for version in large
+    ]
+    assert listed == large
+    return listed
+
+
+def test_a_job_becomes_a_row(engine: sa.Engine) -> None:
+    write(engine, job(100))
+    (row,) = rows(engine)
+    assert (row.uid, row.name, row.phase) == (UID, "stock", "Pending")
+    assert versions(engine) == [100]
+
+
+def test_a_newer_state_replaces_an_older_row(engine: sa.Engine) -> None:
+    write(engine, job(99))
+    write(engine, job(100, Phase.RUNNING))
+    assert (versions(engine), rows(engine)[0].phase) == ([100], "Running")
+
+
+def test_an_older_state_replaces_no_newer_row(engine: sa.Engine) -> None:
+    write(engine, job(100, Phase.RUNNING))
+    write(engine, job(99))
+    assert (versions(engine), rows(engine)[0].phase) == ([100], "Running")
+
+
+def test_an_older_state_replaces_no_newer_one_that_waits(engine: sa.Engine) -> None:
+    write(engine, job(100, Phase.RUNNING), job(99))
+    assert (versions(engine), rows(engine)[0].phase) == ([100], "Running")
+
+
+def test_more_than_a_batch_is_written(engine: sa.Engine) -> None:
+    write(engine, *(job(100, uid=f"uid-{n:04}") for n in range(1201)))
+    assert versions(engine) == [100] * 1201
+
+
+def test_a_deleted_job_keeps_its_row_with_the_time(engine: sa.Engine) -> None:
+    write(engine, job(100))
+    write(engine, deleted=(UID,))
+    (row,) = rows(engine)
+    assert row.deleted_at == NOW.replace(tzinfo=None)
+
+
+def test_a_deletion_follows_the_state_that_waits_before_it(engine: sa.Engine) -> None:
+    """Though the state comes in a later batch than the first."""
+    others = (job(100, uid=f"a-{n:04}") for n in range(700))
+    write(engine, *others, job(100, uid="z"), deleted=("z",))
+    assert rows(engine)[-1].deleted_at == NOW.replace(tzinfo=None)
+
+
+def test_the_deletion_of_a_job_without_a_row_is_no_error(engine: sa.Engine) -> None:
+    write(engine, deleted=("stranger",))
+    assert rows(engine) == []
+
+
+def test_what_waits_is_counted_until_it_is_written(engine: sa.Engine) -> None:
+    writer = MirrorWriter(engine)
+    assert (writer.pending, writer.lag_seconds) == (0, 0)
+    for uid in ("a", "a", "b"):
+        writer.put(job(100, uid=uid))
+    writer.deleted("c", NOW + seconds(1))
+    assert writer.pending == 3
+    assert writer.lag_seconds > 0
+    writer.start()
+    writer.stop(10)
+    assert (writer.pending, writer.lag_seconds) == (0, 0)
+
+
+class Connections:
+    """Holds up or fails the connections of an engine."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+        self.failures = 0
+        sa.event.listen(engine, "begin", self._begin)
+
+    def _begin(self, _: sa.Connection) -> None:
+        self.asked.set()
+        assert self.go_on.wait(10)
+        if self.failures:
+            self.failures -= 1
+            raise sa.exc.OperationalError("BEGIN", {}, Exception("the database is away"))
+
+
+def test_what_is_being_written_still_counts_as_waiting(engine: sa.Engine) -> None:
+    """Or a database that hangs would look like one that keeps up."""
+    connections, writer = Connections(engine), MirrorWriter(engine)
+    writer.put(job(100))
+    writer.start()
+    assert connections.asked.wait(10)
+    assert writer.pending == 1
+    assert writer.lag_seconds > 0
+    connections.go_on.set()
+    writer.stop(10)
+    assert writer.pending == 0
+
+
+def test_a_state_that_comes_while_an_older_one_is_written_is_written_too(
+    engine: sa.Engine,
+) -> None:
+    connections, writer = Connections(engine), MirrorWriter(engine)
+    writer.put(job(100))
+    writer.start()
+    assert connections.asked.wait(10)
+    writer.put(job(101))
+    connections.go_on.set()
+    writer.stop(10)
+    assert versions(engine) == [101]
+
+
+def test_a_database_that_fails_loses_nothing(engine: sa.Engine) -> None:
+    connections, writer = Connections(engine), MirrorWriter(engine)
+    connections.failures = 1
+    connections.go_on.set()
+    writer.put(job(100))
+    writer.deleted("gone", NOW)
+    writer.start()
+    written = threading.Event()
+    sa.event.listen(engine, "commit", lambda _: written.set())
+    assert written.wait(10)
+    writer.stop(10)
+    assert (versions(engine), writer.pending) == ([100], 0)
+
+
+def test_a_writer_that_is_stopped_while_the_database_is_away_ends(engine: sa.Engine) -> None:
+    connections, writer = Connections(engine), MirrorWriter(engine)
+    connections.failures = 1000
+    connections.go_on.set()
+    writer.put(job(100))
+    writer.start()
+    assert connections.asked.wait(10)
+    writer.stop(10)
+    assert "mirror" not in {thread.name for thread in threading.enumerate()}
+    assert writer.pending == 1
+
+
+def test_on_mysql_the_version_is_assigned_last() -> None:
+    """MySQL assigns from left to right: every guard after it would compare it with itself."""
+    sql = str(guarded_upsert("mysql", JOBS).compile(dialect=mysql.dialect()))
+    assignments = sql.partition("ON DUPLICATE KEY UPDATE ")[2]
+    assert assignments.count("resource_version = if(") == 1
+    assert "=" not in assignments.rpartition("resource_version = if(")[2].replace(">=", "")
+    columns = [column.name for column in JOBS.columns if column.name != "uid"]
+    assert all(f"{name} = if(" in assignments.replace("`", "") for name in columns)
+
+
+def test_the_migrations_make_exactly_the_schema(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_the_migrations_can_be_repeated_and_undone(engine: sa.Engine) -> None:
+    upgrade(engine)
+    downgrade(engine, "base")
+    assert sa.inspect(engine).get_table_names() == ["alembic_version"]
+    upgrade(engine)
+    assert set(METADATA.tables) < set(sa.inspect(engine).get_table_names())
