@@ -1,27 +1,53 @@
 """bgjobs deployed as a user deploys it, in a cluster of the tests' own."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from bgjobs_local import cluster, deploy, images
+from bgjobs_local import cluster
 from bgjobs_local.kubectl import Kubectl, of_local_cluster
 
-_STATE = Path(__file__).parents[2] / ".local" / "e2e"
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / ".local" / "e2e"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the command of `make demo` printed, and how it ended."""
+
+    exit_code: int
+    printed: str
 
 
 @pytest.fixture(scope="session")
-def kubectl(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
-    """kubectl for a real cluster with real pods, in which bgjobs is installed."""
+def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """The demo, run in a real cluster with real pods, which lives as long as the tests."""
+    command = [sys.executable, "-m", "bgjobs_local", "--state", str(STATE), "demo"]
     capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        archives = images.build()
-        try:
-            cluster.up(_STATE)
-            cluster.load(_STATE, archives)
-            kubectl = of_local_cluster(_STATE)
-            deploy.install(kubectl)
-            yield kubectl
-        finally:
-            cluster.down(_STATE)
+    printed = []
+    try:
+        # It takes minutes where it builds: let its progress be seen.
+        with (
+            capture.global_and_fixture_disabled(),
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                printed.append(line)
+        yield Demo(process.returncode, "".join(printed))
+    finally:
+        cluster.down(STATE)
+
+
+@pytest.fixture(scope="session")
+def kubectl(demo: Demo) -> Kubectl:
+    """kubectl for the cluster in which bgjobs is installed."""
+    assert "Waiting for the database" in demo.printed, "bgjobs was not installed, see above"
+    return of_local_cluster(STATE)

@@ -2,13 +2,12 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
 
-from bgjobs_local import demo
 from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl
 
@@ -50,7 +49,7 @@ _JOBS: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def finished(kubectl: Kubectl) -> Mapping[str, Any]:
+def finished(kubectl: Kubectl) -> Iterator[Mapping[str, Any]]:
     """The status of every job of the table above, once it has finished."""
     kubectl("create", "namespace", _NAMESPACE)
     secret = "--from-literal=PASSWORD=correct-horse"
@@ -59,11 +58,8 @@ def finished(kubectl: Kubectl) -> Mapping[str, Any]:
     _allow(kubectl, "samples.jobs.Missing")
     for name, spec in _JOBS.items():
         kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=_manifest(name, spec))
-    return {name: _wait_until_finished(kubectl, name) for name in _JOBS}
-
-
-def test_demo_ends_as_it_promises(kubectl: Kubectl) -> None:
-    assert demo.run(kubectl) == []
+    yield {name: _wait_until_finished(kubectl, name) for name in _JOBS}
+    _patch_data(kubectl, "bgjobs-runtimes", "samples.jobs.Echo", None)
 
 
 def test_parameters_arrive_as_equal_json_values(finished: Mapping[str, Any]) -> None:
@@ -176,7 +172,7 @@ def _give_echo_the_secret(kubectl: Kubectl) -> None:
     runtime = {
         "image": "localhost/bgjobs/samples:dev",
         "envFrom": [{"secretRef": {"name": "vault", "optional": True}}],
-        "namespaces": [_NAMESPACE, "demo"],
+        "namespaces": [_NAMESPACE],
     }
     _patch_data(kubectl, "bgjobs-runtimes", "samples.jobs.Echo", yaml.safe_dump(runtime))
 
@@ -195,6 +191,6 @@ def _allow(kubectl: Kubectl, class_: str) -> None:
                 raise
 
 
-def _patch_data(kubectl: Kubectl, config_map: str, key: str, value: str) -> None:
+def _patch_data(kubectl: Kubectl, config_map: str, key: str, value: str | None) -> None:
     patch = json.dumps({"data": {key: value}})
     kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)

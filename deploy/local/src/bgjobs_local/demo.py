@@ -16,6 +16,7 @@ _FINISHED_WITHIN_SECONDS = 120
 _MIRRORED_WITHIN_SECONDS = 10
 _LOOK_EVERY_SECONDS = 0.5
 _NEAR = 0.8
+_PAIRS_SHOWN = 5
 
 _COLUMNS = ("name", "phase", "attempts_total", "run_seconds", "result")
 Row = Mapping[str, Any]
@@ -70,6 +71,7 @@ def run(kubectl: Kubectl) -> list[str]:
     from_mysql = _mirrored(kubectl, [job["metadata"]["uid"] for job in jobs], from_api)
     print(f"\nFrom the API server:\n{_table(from_api)}")
     print(f"\nFrom MySQL:\n{_table(from_mysql)}")
+    print(f"\nThe most similar licences:\n{_pairs(jobs)}")
     if from_mysql != from_api:
         problems.append("the rows in MySQL are not the BackgroundJobs in the API server")
     for job in jobs:
@@ -157,8 +159,19 @@ def _table(rows: Sequence[Row]) -> str:
         name, phase, attempts, seconds, result = (row[column] for column in _COLUMNS)
         run_time = "" if seconds is None else f"{seconds:g} s"
         text = "" if result is None else json.dumps(result, ensure_ascii=False)
-        lines.append((name, phase, str(attempts), run_time, text[:90] + "…" * (len(text) > 90)))
+        lines.append((name, phase, str(attempts), run_time, text[:60] + "…" * (len(text) > 60)))
     return "\n".join(f"{a:<18}{b:<12}{c:<10}{d:<10}{e}".rstrip() for a, b, c, d, e in lines)
+
+
+def _pairs(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """The first pairs that compare-licences ranked."""
+    result = next(
+        job["status"].get("result") for job in jobs if "licences" in job["metadata"]["name"]
+    )
+    return "\n".join(
+        f"{pair['similarity']:6.1%}  {pair['a']} and {pair['b']}"
+        for pair in (result or {}).get("pairs", [])[:_PAIRS_SHOWN]
+    )
 
 
 def _differences(job: Mapping[str, Any]) -> list[str]:
