@@ -710,6 +710,22 @@ async def test_after_a_restart_a_child_job_that_vanished_is_known_as_deleted() -
     assert operator.status["attempts"][0]["reason"] == "JobDeleted"
 
 
+async def test_nor_is_its_attempt_taken_for_one_that_never_started() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    await operator.work(after=1)
+    await operator.work(after=1)
+    assert operator.shown == ("Pending", "Starting")
+    operator.job_vanishes()
+    operator.views.forget(UID)
+    operator.time.pass_seconds(3600)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    assert operator.status["attempts"][0]["reason"] == "JobDeleted"
+
+
 async def test_a_pod_that_vanished_unseen_holds_nothing_up() -> None:
     operator = await running_operator()
     operator.api.objects = {STOCK: operator.api.objects[STOCK]}
@@ -757,6 +773,17 @@ async def test_a_pod_that_only_bears_our_labels_is_not_believed() -> None:
     operator.queue.add(UID)
     await operator.work(after=1)
     assert operator.shown == ("Running", "Running")
+
+
+async def test_nor_is_it_where_it_was_seen_before_the_child_job() -> None:
+    operator = await running_operator()
+    operator.views.forget(UID)
+    forged = pod_json("Succeeded", terminated(), owner_uid="evil", resource_version="999999")
+    operator.views.put_pod(UID, reading.pod(forged))
+    operator.start()
+    operator.watch()
+    await operator.work()
+    assert "attempts" not in operator.status
 
 
 async def test_a_hostile_result_is_recorded_all_the_same() -> None:

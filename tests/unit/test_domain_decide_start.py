@@ -225,6 +225,23 @@ def test_a_problem_beside_a_good_configuration_holds_nothing() -> None:
     assert decide(see(background_job()), config, NOW).start is not None
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (msgspec.structs.replace(CONFIG, allowlist={}), Reason.NOT_ALLOWED),
+        (Configuration(), Reason.CONFIGURATION_INVALID),
+        (
+            msgspec.structs.replace(CONFIG, runtimes={"default": Runtime(image="a", paused="x")}),
+            Reason.PAUSED,
+        ),
+    ],
+)
+def test_a_delayed_job_says_at_once_what_else_is_in_its_way(
+    config: Configuration, reason: Reason
+) -> None:
+    assert decide(see(background_job(delay_seconds=900)), config, NOW).status.reason is reason
+
+
 def test_a_paused_runtime_holds_its_jobs_visibly() -> None:
     config = msgspec.structs.replace(
         CONFIG, runtimes={"default": Runtime(image="a", paused="the shop moves")}

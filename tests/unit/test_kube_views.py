@@ -82,6 +82,14 @@ def test_a_pod_of_another_owner_is_not_kept() -> None:
     assert views.pod(UID) is None
 
 
+def test_a_pod_of_another_owner_that_came_first_makes_room() -> None:
+    views = Views()
+    views.put_pod(UID, newer(running(owner_uid="evil")))
+    views.put_child(UID, child_job())
+    views.put_pod(UID, running())
+    assert views.pod(UID) == running()
+
+
 def test_a_gone_child_job_is_remembered_as_gone() -> None:
     views = Views()
     views.child_is_gone(UID)

@@ -188,13 +188,26 @@ def test_a_writer_that_is_stopped_while_the_database_is_away_ends(engine: sa.Eng
     assert writer.pending == 1
 
 
+def test_a_late_state_revives_no_deleted_job(engine: sa.Engine) -> None:
+    write(engine, job(100), deleted=(UID,))
+    write(engine, job(101))
+    (row,) = rows(engine)
+    assert row.deleted_at == NOW.replace(tzinfo=None)
+
+
+def test_live_rows_are_those_that_a_list_of_that_version_should_have(engine: sa.Engine) -> None:
+    write(engine, job(9, uid="old"), job(100, uid="listed"), job(101, uid="newer"))
+    write(engine, job(50, uid="deleted"), deleted=("deleted",))
+    assert MirrorWriter(engine).live_rows("100") == {"old", "listed"}
+
+
 def test_on_mysql_the_version_is_assigned_last() -> None:
     """MySQL assigns from left to right: every guard after it would compare it with itself."""
     sql = str(guarded_upsert("mysql", JOBS).compile(dialect=mysql.dialect()))
     assignments = sql.partition("ON DUPLICATE KEY UPDATE ")[2]
     assert assignments.count("resource_version = if(") == 1
     assert "=" not in assignments.rpartition("resource_version = if(")[2].replace(">=", "")
-    columns = [column.name for column in JOBS.columns if column.name != "uid"]
+    columns = {column.name for column in JOBS.columns} - {"uid", "deleted_at"}
     assert all(f"{name} = if(" in assignments.replace("`", "") for name in columns)
 
 

@@ -130,9 +130,7 @@ class Reconciler:
     async def _observe(self, job: BackgroundJob) -> Observation:
         uid = job.metadata.uid
         child = await self._child(job)
-        pod = _current(job, self._views.pod(uid))
-        if child is not None and pod is not None and pod.owner_uid != child.uid:
-            pod = None
+        pod = self._pod(job, child)
         ended = child and (child.succeeded or child.failed_message is not None or child.gone)
         if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
             pod = await self._read_pod(job, child)
@@ -190,10 +188,15 @@ class Reconciler:
             if reading.owner_uid(raw) == child.uid:
                 found = True
                 self._views.put_pod(job.metadata.uid, reading.pod(raw))
-        known = _current(job, self._views.pod(job.metadata.uid))
+        known = self._pod(job, child)
         if known is not None and not found:
             self._views.remove_pod(job.metadata.uid, known)
-        return _current(job, self._views.pod(job.metadata.uid))
+        return self._pod(job, child)
+
+    def _pod(self, job: BackgroundJob, child: ChildJob | None) -> Pod | None:
+        """The child Job's own pod; others may bear its labels."""
+        pod = _current(job, self._views.pod(job.metadata.uid))
+        return pod if pod and child and pod.owner_uid == child.uid else None
 
     def _group(self, job: BackgroundJob) -> str:
         runtimes = self._configuration.current.runtimes

@@ -14,6 +14,8 @@ from bgjobs.kube.clock import ServerClock
 _MAX_CONNECTIONS = 64
 _REQUEST_TIMEOUT_SECONDS = 30
 _PAGE_SIZE = 500
+_LONGEST_EVENT_BYTES = 4 * 1024 * 1024
+"""Beyond what etcd stores of one object; aiohttp takes no longer line than its buffer."""
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -82,7 +84,9 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=90)
         url = f"{self.server}{path}"
         query = {"watch": "true", "allowWatchBookmarks": "true", **params}
-        async with self.session.get(url, params=query, timeout=timeout) as response:
+        async with self.session.get(
+            url, params=query, timeout=timeout, read_bufsize=_LONGEST_EVENT_BYTES
+        ) as response:
             if response.status >= 400:
                 raise _error(response.status, await response.read())
             async for line in response.content:

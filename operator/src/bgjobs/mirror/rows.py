@@ -32,7 +32,6 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
         "next_attempt_at": _naive(status.next_attempt_time),
         "started_at": _naive(status.start_time),
         "completed_at": _naive(status.completion_time),
-        "deleted_at": None,
         "resource_version": padded(metadata.resource_version),
     }
 

@@ -173,9 +173,12 @@ def _version(job: BackgroundJob) -> int:
 
 
 def guarded_upsert(dialect: str, table: sa.Table) -> sa.Insert:
-    """Inserts a row, or updates it unless the row is of a newer resourceVersion."""
+    """Inserts a row, or updates it unless the row is of a newer resourceVersion.
+
+    A row once marked deleted stays so: no BackgroundJob's uid comes back.
+    """
     version = table.c.resource_version
-    others = [c for c in table.columns if c.name not in ("uid", "resource_version")]
+    others = [c for c in table.columns if c.name not in ("uid", "resource_version", "deleted_at")]
     if dialect == "sqlite":
         lite = sqlite.insert(table)
         return lite.on_conflict_do_update(
