@@ -3,8 +3,8 @@
 import hashlib
 
 import pytest
-from tests.contract import server as api
-from tests.contract.server import Jobs, Server
+from tests import server as api
+from tests.server import Jobs, Server
 
 from bgjobs_local.controlplane import ControlPlane
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.contract.server import Jobs, create, created, patch_spec, request
+from tests.server import Jobs, create, created, patch_spec, request
 
 LIMIT = 65536
 

@@ -1,7 +1,7 @@
 """The admission policies fit the resource that they are about."""
 
 import pytest
-from tests.contract.server import Server, await_true, request
+from tests.server import Server, await_true, request
 
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 

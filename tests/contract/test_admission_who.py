@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.contract.server import (
+from tests.server import (
     Answer,
     Jobs,
     created,

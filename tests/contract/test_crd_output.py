@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.contract.server import (
+from tests.server import (
     CLASS,
     METHODS,
     Jobs,

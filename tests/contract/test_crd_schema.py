@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.contract.server import CLASS, Jobs, create, created, request
+from tests.server import CLASS, Jobs, create, created, request
 
 _LONG = "a." + "b" * 252
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.contract.server import Jobs, created, patch_status, request
+from tests.server import Jobs, created, patch_status, request
 
 from bgjobs.domain.resource import AttemptOutcome, Phase, Reason
 

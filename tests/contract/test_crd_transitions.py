@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.contract.server import Jobs, created, patch, patch_spec, patch_status, request
+from tests.server import Jobs, created, patch, patch_spec, patch_status, request
 
 WAITING = ("Pending", "Retrying")
 ACTIVE = (*WAITING, "Running", "Cancelling")

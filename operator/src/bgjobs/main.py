@@ -14,6 +14,7 @@ import kopf
 import sqlalchemy as sa
 import uvloop
 from kopf._core.engines.peering import Identity
+from kubernetes.aio.config import ConfigException
 
 from bgjobs import http, metrics
 from bgjobs.controller import handlers
@@ -59,7 +60,11 @@ def main() -> int:
 
 async def _run(settings: Settings) -> int:
     clock = ServerClock()
-    api = await connect(clock)
+    try:
+        api = await connect(clock)
+    except ConfigException as error:
+        logger.error("no way to the API server, set KUBECONFIG: %s", error)
+        return 1
     async with api.session:
         try:
             await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")

@@ -47,9 +47,12 @@ def ensure(purposes: Mapping[str, str]) -> None:
                 ["apt-get", "-qq", *arguments],
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
                 check=False,
             )
             if done.returncode:
-                raise LocalError(f"apt-get {' '.join(arguments)} failed, see above. {OTHERWISE}")
+                raise LocalError(f"{done.stdout}apt-get {' '.join(arguments)} failed. {OTHERWISE}")
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)

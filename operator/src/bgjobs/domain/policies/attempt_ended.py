@@ -145,7 +145,7 @@ def _after_failure(
     if not costs_retry(end.outcome, status):
         what = f"{what}. That costs no retry"
         if end.outcome is AttemptOutcome.DISRUPTED:
-            return _retry(status, Reason.QUEUED, what, last.finish)
+            return _retry(status, Reason.QUEUED, what, last.finish, event="Disrupted")
         asked = end.retry_after_seconds
         pause = timedelta(seconds=_DEFAULT_DEFERRAL_SECONDS if asked is None else asked)
         return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
@@ -162,13 +162,19 @@ def _after_failure(
     return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
 
 
-def _retry(status: Status, reason: Reason, what: str, due: datetime) -> Decision:
+def _retry(
+    status: Status, reason: Reason, what: str, due: datetime, event: str = "RetryScheduled"
+) -> Decision:
     message = f"{what}. Attempt {status.next_attempt} starts at {clock(due)}."
     retrying = msgspec.structs.replace(
         status, phase=Phase.RETRYING, reason=reason, message=message, next_attempt_time=due
     )
-    event = Event(type=EventType.WARNING, reason="RetryScheduled", message=message)
-    return Decision(status=retrying, urgent=True, event=event, look_again_at=due)
+    return Decision(
+        status=retrying,
+        urgent=True,
+        event=Event(type=EventType.WARNING, reason=event, message=message),
+        look_again_at=due,
+    )
 
 
 def _finish(

@@ -12,7 +12,7 @@ import urllib3
 
 from bgjobs_local.controlplane import ControlPlane
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CLASS = "contract.jobs.Sample"
 METHODS = ("handle", "other")
 ALLOWLIST = "/api/v1/namespaces/bgjobs-system/configmaps/bgjobs-allowlist"

@@ -1,0 +1,71 @@
+"""deploy/ as kubectl renders it and the API server takes it."""
+
+from typing import Any
+
+import pytest
+import yaml
+from tests import server as api
+from tests.integration import watching
+from tests.server import ROOT, Jobs, Server
+
+from bgjobs.settings import Settings
+
+_KUSTOMIZATIONS = ["base", *(f"overlays/{each.name}" for each in ROOT.glob("deploy/overlays/*"))]
+
+
+def _render(server: Server, kustomization: str) -> list[Any]:
+    done = api.kubectl(server, "kustomize", str(ROOT / "deploy" / kustomization))
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("kustomization", _KUSTOMIZATIONS)
+def test_the_api_server_accepts_it(installed: Server, kustomization: str) -> None:
+    done = api.kubectl(
+        installed,
+        *("apply", "--server-side", "--force-conflicts", "--dry-run=server"),
+        *("--validate=strict", f"--kustomize={ROOT}/deploy/{kustomization}"),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kustomization", _KUSTOMIZATIONS)
+def test_a_first_apply_makes_the_namespace_before_what_lies_in_it(
+    installed: Server, kustomization: str
+) -> None:
+    kinds = [
+        (each["kind"], each["metadata"].get("namespace"))
+        for each in _render(installed, kustomization)
+    ]
+    first_namespaced = next(i for i, (_, namespace) in enumerate(kinds) if namespace)
+    assert kinds.index(("Namespace", None)) < first_namespaced
+
+
+@pytest.fixture(scope="module")
+def restricted(installed: Server) -> Jobs:
+    """A namespace that takes pods of the restricted profile only."""
+    profile = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return watching.new_namespace(installed, "deploy", profile)
+
+
+@pytest.mark.parametrize("name", ["bgjobs-operator", "bgjobs-migrate"])
+def test_its_pods_pass_restricted_pod_security(
+    installed: Server, restricted: Jobs, name: str
+) -> None:
+    [template] = [
+        each["spec"]["template"]
+        for each in _render(installed, "base")
+        if each["metadata"]["name"] == name and each["kind"] in ("Deployment", "Job")
+    ]
+    # The account is not in this namespace, and says nothing about Pod Security.
+    spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    path = f"{watching.pods_path(restricted)}?dryRun=All"
+    answer = api.request(installed, "POST", path, pod)
+    assert answer.status == 201, answer.message
+
+
+def test_the_deployment_sets_what_the_operator_reads(installed: Server) -> None:
+    [deployment] = [each for each in _render(installed, "base") if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    Settings.from_environment({each["name"]: "1" for each in container["env"]})

@@ -1,0 +1,166 @@
+"""deploy/base/rbac.yaml grants the operator what it calls, and nothing more."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import urllib3
+import yaml
+from tests import server as api
+from tests.integration import operating, watching
+from tests.integration.watching import phase, reason, submit, wait, wait_event
+from tests.server import ROOT, Jobs, Server
+
+_NAMESPACE = "rbac"
+
+
+class Call(NamedTuple):
+    """What RBAC decides on."""
+
+    verb: str
+    group: str
+    resource: str
+
+
+class Answered(NamedTuple):
+    call: Call
+    status: int
+
+
+_ASKED_BY_THE_API_SERVER = Call("update", "bgjobs.dev", "backgroundjobs/finalizers")
+"""Where OwnerReferencesPermissionEnforcement is on, for blockOwnerDeletion on child Jobs."""
+
+
+@pytest.fixture(scope="module")
+def answered(
+    installed: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[set[Answered]]:
+    """Every kind of call that the operator makes while it does all that it does."""
+    directory = tmp_path_factory.mktemp("rbac")
+    operating.install(installed)
+    operating.delete_leftovers(installed)
+    jobs = watching.new_namespace(installed, _NAMESPACE)
+    watching.allow(jobs, watching.CLASS)
+    database = f"sqlite:///{directory / 'mirror.sqlite'}"
+    with (
+        _recorder(installed) as (url, answered),
+        operating.running(installed, database, directory, url),
+    ):
+        _let_it_do_everything(jobs)
+        yield answered
+
+
+def _let_it_do_everything(jobs: Jobs) -> None:
+    """Run, cancel, delete, wait for a pod that does not start."""
+    submit(jobs, "succeeds")
+    submit(jobs, "cancelled", pods=[{"lasts": "1h"}])
+    stuck = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    submit(jobs, "stuck", parameters=stuck)
+    submit(jobs, "deleted", pods=[{"lasts": "1h"}])
+    wait(jobs, "deleted", phase("Running"))
+    assert api.request(jobs.server, "DELETE", f"{jobs.path}/deleted").status == 200
+    wait(jobs, "cancelled", phase("Running"))
+    watching.change(jobs, "cancelled", cancelled=True)
+    wait(jobs, "cancelled", phase("Cancelled"))
+    wait(jobs, "stuck", reason("ImagePullBackOff"))
+    wait_event(jobs.server, jobs.namespace, "succeeds", "Succeeded")
+
+
+def test_nothing_that_the_operator_calls_is_forbidden(answered: set[Answered]) -> None:
+    assert {call for call, status in answered if status in (401, 403)} == set()
+
+
+def test_the_operator_calls_all_that_it_is_granted(answered: set[Answered]) -> None:
+    assert granted() - {call for call, _ in answered} == {_ASKED_BY_THE_API_SERVER}
+
+
+def test_its_config_maps_are_granted_by_name_only() -> None:
+    rules = [rule for rule in _rules() if "configmaps" in rule["resources"]]
+    assert [rule["resourceNames"] for rule in rules] == [["bgjobs-allowlist", "bgjobs-runtimes"]]
+
+
+def granted() -> set[Call]:
+    return {
+        Call(verb, group, resource)
+        for rule in _rules()
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def _rules() -> list[Any]:
+    documents = yaml.safe_load_all((ROOT / "deploy/base/rbac.yaml").read_text())
+    return [rule for document in documents for rule in document.get("rules", ())]
+
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+def _call(method: str, target: str) -> Call | None:
+    """None for what is about no resource, such as discovery."""
+    url = urlsplit(target)
+    match url.path.strip("/").split("/"):
+        case ["api", _, "namespaces", _, *rest] | ["api", _, *rest] if rest:
+            group = ""
+        case ["apis", group, _, "namespaces", _, *rest] | ["apis", group, _, *rest] if rest:
+            pass
+        case _:
+            return None
+    resource, name, *sub = [*rest, ""]
+    if method == "GET":
+        watches = parse_qs(url.query).get("watch") == ["true"]
+        verb = "watch" if watches else "get" if name else "list"
+    elif method == "DELETE":
+        verb = "delete" if name else "deletecollection"
+    else:
+        verb = _VERBS[method]
+    return Call(verb, group, "/".join(filter(None, [resource, *sub])))
+
+
+@contextmanager
+def _recorder(server: Server) -> Iterator[tuple[str, set[Answered]]]:
+    """A way to the API server that records what it is asked: its address and its record."""
+    pool = urllib3.PoolManager(ca_certs=str(server.control_plane.ca), maxsize=64)
+    answered: set[Answered] = set()
+
+    class Recorder(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            headers = ("Authorization", "Content-Type", "Accept")
+            response = pool.request(
+                self.command,
+                server.url + self.path,
+                body=self.rfile.read(length) if length else None,
+                headers={name: self.headers[name] for name in headers if name in self.headers},
+                preload_content=False,
+                retries=False,
+            )
+            if call := _call(self.command, self.path):
+                answered.add(Answered(call, response.status))
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.headers["Content-Type"])
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for chunk in response.stream():
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.write(b"0\r\n\r\n")
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """The record is kept elsewhere."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as http:
+        http.daemon_threads = True
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}", answered
+        finally:
+            http.shutdown()

@@ -1,0 +1,211 @@
+"""The operator as a process of its own, under its own account."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+import yaml
+from tests import server as api
+from tests.server import ROOT, Server
+
+from bgjobs_local.processes import ENVIRONMENT
+
+_READY_WITHIN_S = 30
+_ALL = "/apis/bgjobs.dev/v1alpha1/backgroundjobs"
+_ACCOUNT = "/api/v1/namespaces/bgjobs-system/serviceaccounts/bgjobs-operator"
+_USER = "bgjobs"
+
+
+@dataclass
+class Operator:
+    """How the operator is started, and its process."""
+
+    kubeconfig: Path
+    database_url: str
+    log: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+
+def install(server: Server) -> None:
+    """What of deploy/base the operator needs beside the CRD."""
+    files = ("namespace", "priority-classes", "rbac", "runtimes")
+    done = api.kubectl(
+        server,
+        *("apply", "--server-side", "--force-conflicts"),
+        *(f"--filename={ROOT}/deploy/base/{name}.yaml" for name in files),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def delete_leftovers(server: Server) -> None:
+    """BackgroundJobs of tests that need no operator, which would run them all."""
+    for job in api.request(server, "GET", _ALL).body["items"]:
+        where, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        api.request(
+            server,
+            "DELETE",
+            f"/apis/bgjobs.dev/v1alpha1/namespaces/{where}/backgroundjobs/{name}",
+        )
+
+
+@contextlib.contextmanager
+def running(
+    server: Server, database_url: str, directory: Path, api_url: str | None = None
+) -> Iterator[Operator]:
+    """The operator on a database without tables, until the block ends.
+
+    It talks to the API server at `api_url`, where that is another address than the server's own.
+    """
+    _migrate(database_url)
+    kubeconfig = directory / "kubeconfig"
+    _write_kubeconfig(server, kubeconfig, api_url or server.url)
+    operator = Operator(kubeconfig, database_url, directory / "log", _free_port())
+    start(operator)
+    try:
+        yield operator
+    except AssertionError as error:
+        error.add_note(f"The end of the operator's log:\n{log_tail(operator)}")
+        raise
+    finally:
+        kill(operator)
+
+
+def start(operator: Operator, **settings: str) -> None:
+    """Returns once it is ready. `settings` are further BGJOBS_* variables."""
+    with operator.log.open("ab") as log:
+        operator.process = subprocess.Popen(
+            # The kernel ends it if pytest is killed.
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "bgjobs"],
+            env={
+                **ENVIRONMENT,
+                "KUBECONFIG": str(operator.kubeconfig),
+                "BGJOBS_DATABASE_URL": operator.database_url,
+                "BGJOBS_HTTP_PORT": str(operator.port),
+                **settings,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while not _is_ready(operator):
+        if ended(operator) or time.monotonic() > deadline:
+            kill(operator)
+            raise AssertionError(f"the operator did not get ready:\n{log_tail(operator)}")
+        time.sleep(0.05)
+
+
+def kill(operator: Operator) -> None:
+    """As a node that fails does: it gets no chance to end in order."""
+    assert operator.process is not None
+    operator.process.kill()
+    operator.process.wait()
+
+
+def end(operator: Operator, within_s: float) -> int:
+    """As a rollout does: it is asked to end, and its exit code is returned."""
+    assert operator.process is not None
+    operator.process.terminate()
+    return operator.process.wait(within_s)
+
+
+def ended(operator: Operator) -> bool:
+    return operator.process is None or operator.process.poll() is not None
+
+
+@contextlib.contextmanager
+def restarted(operator: Operator, **settings: str) -> Iterator[None]:
+    """Runs it with other settings until the block ends."""
+    kill(operator)
+    start(operator, **settings)
+    try:
+        yield
+    finally:
+        kill(operator)
+        start(operator)
+
+
+def metric(operator: Operator, sample: str) -> float:
+    """The value of one sample, named with its labels as /metrics writes them; 0 if it is absent."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    values = [line.removeprefix(f"{sample} ") for line in lines if line.startswith(f"{sample} ")]
+    return float(values[0]) if values else 0.0
+
+
+def log_tail(operator: Operator, lines: int = 60) -> str:
+    return "\n".join(operator.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def database_of_its_own(admin: sa.Engine) -> str:
+    """The URL by which a user who may use this database alone gets to it."""
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE OR REPLACE USER {_USER}")
+        connection.exec_driver_sql(f"GRANT ALL ON {admin.url.database}.* TO {_USER}")
+    return admin.url.set(username=_USER).render_as_string(hide_password=False)
+
+
+@contextlib.contextmanager
+def database_down(admin: sa.Engine) -> Iterator[None]:
+    """Refuses the operator's user and breaks its connections until the block ends."""
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT LOCK")
+        connection.exec_driver_sql(f"KILL CONNECTION USER {_USER}")
+    try:
+        yield
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT UNLOCK")
+
+
+def _write_kubeconfig(server: Server, path: Path, url: str) -> None:
+    """With a token of the account that deploy/base/rbac.yaml grants the operator's rights to."""
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    answer = api.request(server, "POST", f"{_ACCOUNT}/token", request)
+    assert answer.status == 201, answer.message
+    name = "operator"
+    cluster = {"server": url, "certificate-authority": str(server.control_plane.ca)}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": {"token": answer.body["status"]["token"]}}],
+    }
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(content))
+
+
+def _migrate(database_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bgjobs.mirror"],
+        env={**ENVIRONMENT, "BGJOBS_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _is_ready(operator: Operator) -> bool:
+    url = f"http://127.0.0.1:{operator.port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,101 @@
+"""Cancel, suspend and delete: nothing goes on running, and what happened is recorded."""
+
+import sqlalchemy as sa
+from tests import server as api
+from tests.integration.watching import (
+    change,
+    child_jobs,
+    phase,
+    pods,
+    reason,
+    submit,
+    wait,
+    wait_event,
+    wait_finished,
+    wait_row_where,
+    wait_until,
+)
+from tests.server import Jobs
+
+_HANGS = {"lasts": "1h"}
+_SUCCEEDS = {"exitCode": 0}
+
+_GARBAGE_COLLECTED_WITHIN_S = 60
+"""The garbage collector looks for new kinds, such as BackgroundJob, only every 30 s."""
+
+
+def test_cancelling_a_waiting_job_starts_nothing(jobs: Jobs, name: str) -> None:
+    uid = submit(jobs, name, delay="1h")
+    wait(jobs, name, reason("Delayed"))
+    change(jobs, name, cancelled=True, cancelReason="ordered by mistake")
+    status = wait_finished(jobs, name)["status"]
+    assert (status["phase"], status["reason"]) == ("Cancelled", "Cancelled")
+    assert "ordered by mistake" in status["message"]
+    assert child_jobs(jobs, uid) == []
+
+
+def test_cancelling_a_running_job_stops_its_pod(jobs: Jobs, name: str) -> None:
+    uid = submit(jobs, name, pods=[_HANGS])
+    wait(jobs, name, phase("Running"))
+    change(jobs, name, cancelled=True)
+    status = wait_finished(jobs, name)["status"]
+    assert (status["phase"], status["reason"]) == ("Cancelled", "Cancelled")
+    assert [attempt["outcome"] for attempt in status["attempts"]] == ["Cancelled"]
+    assert (child_jobs(jobs, uid), pods(jobs, uid)) == ([], [])
+    wait_event(jobs.server, jobs.namespace, name, "Cancelled")
+
+
+def test_a_cancelled_job_can_be_run_again(jobs: Jobs, name: str) -> None:
+    submit(jobs, name, pods=[_HANGS, _SUCCEEDS])
+    wait(jobs, name, phase("Running"))
+    change(jobs, name, cancelled=True)
+    wait(jobs, name, phase("Cancelled"))
+    change(jobs, name, cancelled=False, retryRequests=1)
+    status = wait(jobs, name, phase("Succeeded"))["status"]
+    assert [(a["run"], a["outcome"]) for a in status["attempts"]] == [
+        (1, "Cancelled"),
+        (2, "Succeeded"),
+    ]
+
+
+def test_a_suspended_job_does_not_start_until_it_is_resumed(jobs: Jobs, name: str) -> None:
+    uid = submit(jobs, name, suspend=True)
+    wait(jobs, name, reason("Suspended"))
+    assert child_jobs(jobs, uid) == []
+    change(jobs, name, suspend=False)
+    assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"
+
+
+def test_suspending_a_running_job_stops_its_pod_and_costs_no_retry(jobs: Jobs, name: str) -> None:
+    uid = submit(jobs, name, pods=[_HANGS, _SUCCEEDS], retries=0)
+    wait(jobs, name, phase("Running"))
+    change(jobs, name, suspend=True)
+    held = wait(jobs, name, lambda job: len(job["status"].get("attempts", ())) == 1)
+    assert held["status"]["attempts"][0]["outcome"] == "Suspended"
+    assert (child_jobs(jobs, uid), pods(jobs, uid)) == ([], [])
+    wait(jobs, name, lambda job: job["status"]["message"].startswith("Suspended:"))
+    change(jobs, name, suspend=False)
+    status = wait_finished(jobs, name)["status"]
+    assert status["phase"] == "Succeeded"
+    assert status.get("retriesUsed", 0) == 0
+
+
+def test_a_deleted_job_leaves_no_job_and_no_pod(jobs: Jobs, name: str) -> None:
+    uid = submit(jobs, name, pods=[_HANGS])
+    wait(jobs, name, phase("Running"))
+    assert api.request(jobs.server, "DELETE", f"{jobs.path}/{name}").status == 200
+    wait_until(
+        lambda: (child_jobs(jobs, uid), pods(jobs, uid)) == ([], []),
+        lambda: f"are left: {child_jobs(jobs, uid)}, {pods(jobs, uid)}",
+        within_s=_GARBAGE_COLLECTED_WITHIN_S,
+    )
+
+
+def test_the_row_outlives_its_job_and_says_when_it_was_deleted(
+    jobs: Jobs, name: str, database: sa.Engine
+) -> None:
+    uid = submit(jobs, name, pods=[_HANGS])
+    wait(jobs, name, phase("Running"))
+    api.request(jobs.server, "DELETE", f"{jobs.path}/{name}")
+    row = wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
+    assert row["phase"] == "Running"
