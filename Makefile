@@ -8,6 +8,7 @@ READY := .local/venv/.ready
 LOCAL := $(BIN)/python -m bgjobs_local --cluster '$(CLUSTER)' --load '$(LOAD)'
 SOURCES := operator/src job-image academic/src deploy/local/src tests
 export PYTHONDONTWRITEBYTECODE := 1
+export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit lint format cluster cluster-down images deploy lock

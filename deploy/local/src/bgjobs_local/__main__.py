@@ -77,6 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
         kubectl = of_local_cluster(state)
     else:
         kubectl = of_current_context()
+        print(f"Using the kubectl context {kubectl('config', 'current-context').strip()}")
     if last >= _STEPS.index("images"):
         prefix = _deliver(arguments)
     if last >= _STEPS.index("deploy"):

@@ -37,10 +37,8 @@ def of_local_cluster(state: Path) -> Kubectl:
 
 
 def of_current_context() -> Kubectl:
-    """The user's own kubectl and context. Raises LocalError where there is none."""
+    """The user's own kubectl. Raises LocalError where there is none."""
     program = shutil.which("kubectl")
     if program is None:
         raise LocalError("CLUSTER=current needs kubectl on the PATH: install it.")
-    kubectl = Kubectl((program,))
-    kubectl("config", "current-context")
-    return kubectl
+    return Kubectl((program,))
