@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bgjobs_local import binaries, cluster, single
+from bgjobs_local import binaries, cluster, program_image
 
 # An image with one program, which can ask the API server something from inside a pod.
 IMAGE = "localhost/kubectl:test"
@@ -85,7 +85,7 @@ def run_job(state: Path, name: str) -> str:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("image") / "kubectl.tar"
-    single.write_image(binaries.ensure(["kubectl"])["kubectl"], IMAGE, target)
+    program_image.write(binaries.ensure(["kubectl"])["kubectl"], IMAGE, target)
     return target
 
 

@@ -76,7 +76,6 @@ def child_job(run: int = 1, attempt: int = 1, **changes: Any) -> ChildJob:
         "name": f"stock-{run}-{attempt}",
         "uid": f"job-{run}-{attempt}",
         "resource_version": "200",
-        "owner_uid": UID,
         "run": run,
         "attempt": attempt,
         "created": NOW,
@@ -87,14 +86,12 @@ def child_job(run: int = 1, attempt: int = 1, **changes: Any) -> ChildJob:
 
 def pod(phase: PodPhase, run: int = 1, attempt: int = 1, **changes: Any) -> Pod:
     fields: dict[str, Any] = {
-        "name": f"stock-{run}-{attempt}-abcde",
         "uid": f"pod-{run}-{attempt}",
         "resource_version": "300",
         "owner_uid": f"job-{run}-{attempt}",
         "run": run,
         "attempt": attempt,
         "phase": phase,
-        "created": NOW,
         **changes,
     }
     return Pod(**fields)

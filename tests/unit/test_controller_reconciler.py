@@ -78,10 +78,9 @@ class FakeApi(Api):
         self.objects[place] = created
         return self._answer(created, lost)
 
-    async def patch(self, path: str, body: Any, content_type: str) -> dict[str, Any]:
+    async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         lost = self._note("PATCH", path)
-        assert content_type == "application/json-patch+json"
-        test, add = body
+        test, add = operations
         place = path.removesuffix("/status")
         assert (test["op"], test["path"]) == ("replace", "/metadata/resourceVersion")
         assert (add["op"], add["path"]) == ("add", "/status")
@@ -295,7 +294,7 @@ async def test_a_quick_job_costs_one_post_and_one_patch() -> None:
     assert operator.shown == ("Succeeded", "Succeeded")
     assert operator.status["result"] == 42
     assert operator.events.posted == ["Succeeded"]
-    assert (operator.admission.running, len(operator.views)) == (0, 0)
+    assert (operator.admission.running, list(operator.views)) == (0, [])
 
 
 async def test_each_version_is_mirrored_once() -> None:
@@ -514,7 +513,7 @@ async def test_a_job_of_a_namespace_that_ends_is_dropped() -> None:
     operator.api.wrong["POST"] = (ApiError(403, "Forbidden", message), False)
     await operator.work()
     assert operator.requests() == ["POST jobs"]
-    assert (len(operator.views), operator.admission.running) == (0, 0)
+    assert (list(operator.views), operator.admission.running) == ([], 0)
 
 
 async def test_after_a_silent_watch_a_start_asks_first() -> None:
@@ -544,7 +543,7 @@ async def test_a_job_that_was_deleted_meanwhile_is_not_started() -> None:
     await operator.work(after=60)
     assert operator.children == []
     assert operator.mirror.gone == {UID: operator.time.now()}
-    assert len(operator.views) == 0
+    assert list(operator.views) == []
 
 
 # What goes wrong with a status.
@@ -600,7 +599,7 @@ async def test_a_background_job_that_is_gone_is_forgotten() -> None:
     operator.queue.add(UID)
     await operator.work()
     assert operator.mirror.gone == {UID: operator.time.now()}
-    assert (len(operator.views), operator.admission.running) == (0, 0)
+    assert (list(operator.views), operator.admission.running) == ([], 0)
 
 
 async def test_a_job_made_again_under_its_name_is_another_one() -> None:

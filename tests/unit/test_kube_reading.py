@@ -33,7 +33,7 @@ def job_json(*conditions: dict[str, str], **metadata: Any) -> dict[str, Any]:
 
 def test_a_new_job_has_neither_ended_nor_is_it_deleted() -> None:
     child = reading.child_job(job_json())
-    assert (child.run, child.attempt, child.owner_uid, child.created) == (1, 2, UID, NOW)
+    assert (child.run, child.attempt, child.created) == (1, 2, NOW)
     assert (child.succeeded, child.failed_message, child.deleting) == (False, None, False)
 
 

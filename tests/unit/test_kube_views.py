@@ -101,8 +101,8 @@ def test_a_gone_child_job_is_remembered_as_gone() -> None:
 def test_a_pod_that_is_gone_keeps_what_it_did_and_puts_its_job_in_doubt() -> None:
     views = Views()
     views.put_pod(UID, running())
-    views.remove_pod(UID, newer(running(deleting=True)))
-    assert views.pod(UID) == newer(running(deleting=True, gone=True))
+    views.remove_pod(UID, newer(running()))
+    assert views.pod(UID) == newer(running(gone=True))
     assert views.doubtful == {UID}
 
 
@@ -143,7 +143,7 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     views.doubtful.add(UID)
     views.forget(UID)
     assert (views.job(UID), views.child(UID), views.pod(UID)) == (None, None, None)
-    assert (len(views), views.left, views.doubtful) == (0, set(), set())
+    assert (list(views), views.left, views.doubtful) == ([], set(), set())
 
 
 def test_it_can_change_while_it_is_gone_through() -> None:
@@ -152,4 +152,4 @@ def test_it_can_change_while_it_is_gone_through() -> None:
         views.put_job(background_job(uid=uid))
     for uid in views:
         views.forget(uid)
-    assert len(views) == 0
+    assert list(views) == []

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 
 def test_up_without_root_names_the_alternative(tmp_path: Path) -> None:
     # In a user namespace without a mapping nobody is root.
@@ -21,16 +19,14 @@ def test_up_without_root_names_the_alternative(tmp_path: Path) -> None:
     assert "CLUSTER=current" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["load", "status"])
-def test_a_command_for_a_cluster_that_does_not_run_says_so(command: str, tmp_path: Path) -> None:
+def test_a_load_into_a_cluster_that_does_not_run_says_so(tmp_path: Path) -> None:
     archive = tmp_path / "image.tar"
     archive.touch()
-    arguments = [command, str(archive)] if command == "load" else [command]
     done = subprocess.run(
-        [sys.executable, "-m", "bgjobs_local", "--state", str(tmp_path), *arguments],
+        [sys.executable, "-m", "bgjobs_local", "--state", str(tmp_path), "load", str(archive)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert f"No cluster of {tmp_path} is running" in done.stdout + done.stderr
+    assert f"No cluster of {tmp_path} is running" in done.stderr

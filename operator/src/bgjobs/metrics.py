@@ -23,6 +23,9 @@ RECONCILE_SECONDS = Histogram(
 QUEUE_DEPTH = Gauge("workqueue_depth", "BackgroundJobs that wait for a worker")
 WAITING = Gauge("bgjobs_waiting", "BackgroundJobs that could start and wait for a slot")
 RUNNING = Gauge("bgjobs_running", "BackgroundJobs that hold a slot")
+EVENTS_DROPPED = Counter(
+    "bgjobs_events_dropped_total", "Kubernetes Events dropped because too many waited to be posted"
+)
 MIRROR_PENDING = Gauge("bgjobs_mirror_pending", "BackgroundJobs whose row is to be written")
 MIRROR_LAG_SECONDS = Gauge(
     "bgjobs_mirror_lag_seconds", "How long the oldest unwritten row has waited"

@@ -50,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the local cluster, or mend what has died of it")
     commands.add_parser("down", help="remove the local cluster and its data")
-    commands.add_parser("status", help="show which of its daemons run")
     load = commands.add_parser("load", help="give image archives to the local cluster's node")
     load.add_argument("archives", type=Path, nargs="+", metavar="IMAGE.tar")
     commands.add_parser("images", help="build the images and give them to the nodes")
@@ -65,8 +64,6 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             cluster.down(state)
             return 0
-        case "status":
-            return 0 if cluster.status(state) else 1
         case "load":
             cluster.load(state, arguments.archives)
             return 0

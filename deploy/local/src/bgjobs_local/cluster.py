@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from bgjobs_local import api, binaries, cgroups, network, node, packages, single
+from bgjobs_local import api, binaries, cgroups, network, node, packages, program_image
 from bgjobs_local.errors import LocalError
 from bgjobs_local.locks import locked
 from bgjobs_local.pki import Pair
@@ -92,17 +92,6 @@ def load(state: Path, archives: Sequence[Path]) -> None:
         if not archive.is_file():
             raise LocalError(f"{archive} is not there: build the images first.")
         print(f"Loaded {', '.join(_import(state, archive))}", flush=True)
-
-
-def status(state: Path) -> bool:
-    """Print what is running, and say whether all of it is."""
-    running = find(state)
-    if running is None:
-        print(f"No cluster of {state} is running.")
-        return False
-    for name in node.DAEMONS:
-        print(f"{name:<24} {running.daemons.get(name, 'not running')}")
-    return set(node.DAEMONS) <= set(running.daemons)
 
 
 def find(state: Path) -> Running | None:
@@ -191,7 +180,7 @@ def _wait_until_ready(place: Place, paths: Mapping[str, Path], *, since: datetim
     client = api.connect(place.node_address, API_PORT, ca, admin)
     kubelet = api.connect(place.node_address, KUBELET_PORT, ca, admin)
     pause = place.directory / "pause.tar"
-    single.write_image(paths["pause"], node.PAUSE_IMAGE, pause)
+    program_image.write(paths["pause"], node.PAUSE_IMAGE, pause)
     steps: Sequence[tuple[str, str, Callable[[], bool]]] = (
         ("the API server", "kube-apiserver", lambda: api.ready(client)),
         ("the DNS Service", "kube-apiserver", lambda: _apply_manifests(client, place)),

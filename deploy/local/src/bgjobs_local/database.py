@@ -1,4 +1,4 @@
-"""The passwords of the local cluster's database."""
+"""The password of the local cluster's database."""
 
 import secrets
 
@@ -8,34 +8,31 @@ _ADDRESS = "mariadb.bgjobs-system.svc:3306/bgjobs?charset=utf8mb4"
 
 
 def database_secret() -> str:
-    """The manifest of the Secret `bgjobs-database`, with new random passwords.
+    """The manifest of the Secret `bgjobs-database`, with a new random password.
 
-    `url` is the operator's SQLAlchemy URL, `dashboard-url` that of a user who may
-    only read. `init.sql` makes the database and both users at each start of the
-    server. Its root needs no password and comes in from inside its pod only.
+    `url` is the operator's SQLAlchemy URL. `init.sql` makes the database and its
+    user at each start of the server. Its root needs no password and comes in from
+    inside its pod only.
     """
-    operator, dashboard = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    password = secrets.token_urlsafe(24)
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "bgjobs-database", "namespace": "bgjobs-system"},
             "stringData": {
-                "url": f"mysql+pymysql://bgjobs:{operator}@{_ADDRESS}",
-                "dashboard-url": f"mysql+pymysql://dashboard:{dashboard}@{_ADDRESS}",
-                "init.sql": _init_sql(operator, dashboard),
+                "url": f"mysql+pymysql://bgjobs:{password}@{_ADDRESS}",
+                "init.sql": _init_sql(password),
             },
         }
     )
 
 
-def _init_sql(operator: str, dashboard: str) -> str:
-    # One statement a line, as MariaDB's --init-file wants it. The passwords need no escaping:
-    # they are letters, digits, - and _.
+def _init_sql(password: str) -> str:
+    # One statement a line, as MariaDB's --init-file wants it. The password needs no escaping:
+    # it is letters, digits, - and _.
     return f"""\
 CREATE DATABASE IF NOT EXISTS bgjobs CHARACTER SET utf8mb4;
-CREATE OR REPLACE USER bgjobs IDENTIFIED BY '{operator}';
+CREATE OR REPLACE USER bgjobs IDENTIFIED BY '{password}';
 GRANT ALL ON bgjobs.* TO bgjobs;
-CREATE OR REPLACE USER dashboard IDENTIFIED BY '{dashboard}';
-GRANT SELECT ON bgjobs.* TO dashboard;
 """

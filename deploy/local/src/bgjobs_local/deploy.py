@@ -13,7 +13,7 @@ _NAMESPACE = "bgjobs-system"
 _WITHIN = "--timeout=120s"
 
 
-def install(kubectl: Kubectl, image_prefix: str = images.PREFIX) -> None:
+def install(kubectl: Kubectl, image_prefix: str) -> None:
     """Applies the overlay and waits until the operator runs and the schema is in place.
 
     `image_prefix` takes the place of localhost/bgjobs/ where the images lie in
@@ -48,6 +48,6 @@ def _ensure_namespace(kubectl: Kubectl) -> None:
 
 
 def _ensure_secret(kubectl: Kubectl) -> None:
-    """Passwords are made once and stay."""
+    """The password is made once and stays."""
     if not kubectl("get", "secret/bgjobs-database", "-n", _NAMESPACE, "--ignore-not-found"):
         kubectl("create", "-f", "-", stdin=database_secret())

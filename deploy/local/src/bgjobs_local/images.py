@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +53,14 @@ IMAGES: Mapping[str, Image] = {
 }
 
 
-def build(names: Sequence[str] = tuple(IMAGES)) -> list[Path]:
-    """Build what changed and return the archive of each named image, for `ctr images import`.
+def build() -> list[Path]:
+    """Build what changed and return the archive of each image, for `ctr images import`.
 
     Beside NAME.tar lies NAME.digest, which differs when the image does. Raises
     LocalError with the end of the log where a build fails.
     """
     digests = image_digests(ROOT)
-    stale = [name for name in names if _exported_digest(name) != digests[name]]
+    stale = [name for name in IMAGES if _exported_digest(name) != digests[name]]
     if stale:
         EXPORTED.mkdir(parents=True, exist_ok=True)
         log = EXPORTED / "store.log"
@@ -68,8 +68,8 @@ def build(names: Sequence[str] = tuple(IMAGES)) -> list[Path]:
             for name in stale:
                 _export(name, digests)
             image_store.keep_only({_tag(name, digests) for name in digests}, log)
-    print(f"Images: {len(stale)} of {len(names)} built, in {EXPORTED}", flush=True)
-    return [EXPORTED / f"{name}.tar" for name in names]
+    print(f"Images: {len(stale)} of {len(IMAGES)} built, in {EXPORTED}", flush=True)
+    return [EXPORTED / f"{name}.tar" for name in IMAGES]
 
 
 def image_digests(root: Path) -> dict[str, str]:

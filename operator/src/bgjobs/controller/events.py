@@ -5,12 +5,11 @@ import logging
 from datetime import datetime
 from typing import Any
 
-import aiohttp
-
+from bgjobs import metrics
 from bgjobs.domain.decision import Event
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
 from bgjobs.kube import paths
-from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.api import REQUEST_ERRORS, Api
 
 _MAX_WAITING = 10_000
 _COMPONENT = "bgjobs-operator"
@@ -25,7 +24,6 @@ class EventPoster:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MAX_WAITING)
-        self.dropped = 0
 
     def post(self, job: BackgroundJob, event: Event, now: datetime) -> None:
         about = {
@@ -68,12 +66,12 @@ class EventPoster:
         try:
             self._queue.put_nowait((namespace, manifest))
         except asyncio.QueueFull:
-            self.dropped += 1
+            metrics.EVENTS_DROPPED.inc()
 
     async def run(self) -> None:
         while True:
             namespace, manifest = await self._queue.get()
             try:
                 await self._api.create(paths.events(namespace), manifest)
-            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except REQUEST_ERRORS as error:
                 logger.warning("an Event was not posted: %s", error)

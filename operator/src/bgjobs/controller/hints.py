@@ -9,7 +9,7 @@ class HintQueue:
 
     def __init__(self, per_second: float, permitted: Callable[[str], None]) -> None:
         self._pause_seconds = 1 / per_second
-        self._call = permitted
+        self._tell_permitted = permitted
         self._waiting: dict[str, None] = {}
         self._permitted: set[str] = set()
 
@@ -32,4 +32,4 @@ class HintQueue:
                 uid = next(iter(self._waiting))
                 del self._waiting[uid]
                 self._permitted.add(uid)
-                self._call(uid)
+                self._tell_permitted(uid)

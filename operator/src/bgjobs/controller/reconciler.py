@@ -18,7 +18,7 @@ from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, runtime_for
 from bgjobs.kube import labels, manifests, paths, reading
-from bgjobs.kube.api import JSON_PATCH, Api, ApiError
+from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Views
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -149,7 +149,6 @@ class Reconciler:
                 name=ref.name,
                 uid=ref.uid,
                 resource_version="0",
-                owner_uid=uid,
                 run=ref.run,
                 attempt=ref.attempt,
                 created=self._now(),
@@ -182,9 +181,10 @@ class Reconciler:
     async def _read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
         """The child Job's pod as it is now: its last words may not have been seen yet."""
         selector = f"{labels.UID}={job.metadata.uid}"
-        path = f"/api/v1/namespaces/{job.metadata.namespace}/pods"
         found = False
-        async for raw in self._api.every(path, labelSelector=selector):
+        async for raw in self._api.every(
+            paths.pods(job.metadata.namespace), labelSelector=selector
+        ):
             if reading.owner_uid(raw) == child.uid:
                 found = True
                 self._views.put_pod(job.metadata.uid, reading.pod(raw))
@@ -277,9 +277,8 @@ class Reconciler:
         self._hold_back(job.metadata.uid, Reason.ADOPTION_CONFLICT, message, _CONFLICT_FOR)
 
     def _hold_back(self, uid: str, reason: Reason, message: str, pause: timedelta) -> None:
-        self._refusals[uid] = Refusal(
-            reason=reason, message=message[:1024], retry_at=self._now() + pause
-        )
+        retry_at = self._now() + pause
+        self._refusals[uid] = Refusal(reason=reason, message=message, retry_at=retry_at)
 
     async def _stop(self, job: BackgroundJob, child: ChildJob) -> None:
         """Deletes the child Job unless it has ended; a conflict means to look again."""
@@ -309,8 +308,8 @@ class Reconciler:
         status = decision.status
         if status == job.status or not (decision.urgent or self._may_show(job, status)):
             return job
-        path = f"{paths.background_job(job.metadata.namespace, job.metadata.name)}/status"
-        patch = [
+        path = paths.status(job.metadata.namespace, job.metadata.name)
+        patch: list[dict[str, Any]] = [
             {
                 "op": "replace",
                 "path": "/metadata/resourceVersion",
@@ -319,7 +318,7 @@ class Reconciler:
             {"op": "add", "path": "/status", "value": render_status(status)},
         ]
         try:
-            raw = await self._api.patch(path, patch, JSON_PATCH)
+            raw = await self._api.patch(path, patch)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.observation import PodPhase
 from bgjobs.domain.resource import parse
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.api import REQUEST_ERRORS, Api
 from bgjobs.kube.views import Views
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -121,7 +120,7 @@ async def attempt(action: Callable[[], Awaitable[None]]) -> None:
     """Does it; where the API server or the database fails, it is left for another time."""
     try:
         await action()
-    except (ApiError, aiohttp.ClientError, OSError, TimeoutError, SQLAlchemyError) as error:
+    except (*REQUEST_ERRORS, SQLAlchemyError) as error:
         logger.warning("%s is tried again: %s", action.__qualname__, error)
 
 

@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-import aiohttp
-
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
-from bgjobs.kube.api import ApiError
+from bgjobs.kube.api import REQUEST_ERRORS
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -44,7 +42,7 @@ class Workers:
             began = time.perf_counter()
             try:
                 await self._reconcile(key)
-            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except REQUEST_ERRORS as error:
                 logger.warning("%s: tried again soon: %s", key, error or type(error).__name__)
                 self._try_again(key)
             except Exception:

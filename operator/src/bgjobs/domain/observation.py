@@ -14,7 +14,6 @@ class ChildJob(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uid: str
     resource_version: str
-    owner_uid: str | None
     run: int
     attempt: int
     created: datetime
@@ -42,14 +41,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """A child Job's pod, reduced to what decisions need."""
 
-    name: str
     uid: str
     resource_version: str
     owner_uid: str | None
     run: int
     attempt: int
     phase: PodPhase
-    created: datetime
     reason: str | None = None
     node_name: str | None = None
     started: datetime | None = None
@@ -59,7 +56,6 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     termination_message: str = ""
     disruption: str | None = None
     waiting: Waiting | None = None
-    deleting: bool = False
     gone: bool = False
 
     @property

@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase
-from bgjobs.domain.resource import AttemptOutcome, Reason, Resources, cut
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, AttemptOutcome, Reason, Resources, cut
 
 _EXIT_DEFERRED = 75
 _EXIT_REASONS = {64: Reason.NOT_IN_IMAGE, 65: Reason.BAD_PARAMETERS}
 _EXITS_THAT_END_RETRYING = frozenset(range(64, 79)) - {_EXIT_DEFERRED}
 _EXIT_CODE_IN_CONDITION = re.compile(r"exit code (\d+)")
-_MAX_MESSAGE_CHARACTERS = 512
 _MAX_DEFERRAL_SECONDS = 365 * 24 * 3600
 _MAX_RESULT_DEPTH = 64
 
@@ -174,4 +173,4 @@ def _resources(said: Any) -> Resources | None:
 
 
 def _cut(text: str) -> str:
-    return cut(text, _MAX_MESSAGE_CHARACTERS)
+    return cut(text, MAX_QUOTED_CHARACTERS)

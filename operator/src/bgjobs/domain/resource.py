@@ -19,6 +19,8 @@ MAX_PARAMETERS_BYTES = 64 * 1024
 MAX_ATTEMPTS_KEPT = 10
 MAX_MESSAGE_CHARACTERS = 1024
 """Of the messages of the status and its conditions; the API server refuses longer ones."""
+MAX_QUOTED_CHARACTERS = 512
+"""Of a message that becomes a part of another one."""
 
 _DURATION = re.compile(r"([0-9]+)([smh])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -84,7 +86,10 @@ class Reason(enum.StrEnum):
 
 
 class AttemptOutcome(enum.StrEnum):
-    """How one attempt ended. Only Failed and JobDeleted cost a retry."""
+    """How one attempt ended. Failed and JobDeleted cost a retry.
+
+    Disrupted and Deferred do so only beyond a limit.
+    """
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"

@@ -17,9 +17,6 @@ _PAGE_SIZE = 500
 _LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 """Beyond what etcd stores of one object; aiohttp takes no longer line than its buffer."""
 
-MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-
 Object = dict[str, Any]
 
 
@@ -29,8 +26,11 @@ class ApiError(Exception):
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
-        self.reason = reason
         self.message = message
+
+
+REQUEST_ERRORS = (ApiError, aiohttp.ClientError, OSError)
+"""What a request raises that the API server refuses or does not answer; timeouts are OSErrors."""
 
 
 class Api:
@@ -68,8 +68,11 @@ class Api:
     async def create(self, path: str, body: Object) -> Object:
         return await self._request("POST", path, body=body)
 
-    async def patch(self, path: str, body: Any, content_type: str) -> Object:
-        return await self._request("PATCH", path, body=body, content_type=content_type)
+    async def patch(self, path: str, operations: list[Object]) -> Object:
+        """Applies a JSON patch (RFC 6902)."""
+        return await self._request(
+            "PATCH", path, body=operations, content_type="application/json-patch+json"
+        )
 
     async def delete(self, path: str, options: Object) -> None:
         """Deletes; that it is gone already is no error."""

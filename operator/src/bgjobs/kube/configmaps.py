@@ -5,10 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-
 from bgjobs.kube import paths
-from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.api import REQUEST_ERRORS, Api
 
 _PAUSE_SECONDS = 1.0
 
@@ -34,6 +32,6 @@ async def follow(api: Api, namespace: str, name: str, seen: Seen) -> None:
                 if event["type"] == "BOOKMARK":
                     continue
                 seen(None if event["type"] == "DELETED" else event["object"])
-        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        except REQUEST_ERRORS as error:
             logger.warning("the watch of ConfigMap %s/%s begins again: %s", namespace, name, error)
         await asyncio.sleep(_PAUSE_SECONDS)

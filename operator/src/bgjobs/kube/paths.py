@@ -11,12 +11,20 @@ def background_job(namespace: str, name: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
 
 
+def status(namespace: str, name: str) -> str:
+    return f"{background_job(namespace, name)}/status"
+
+
 def jobs(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
 def job(namespace: str, name: str) -> str:
     return f"{jobs(namespace)}/{name}"
+
+
+def pods(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"
 
 
 def events(namespace: str) -> str:

@@ -22,7 +22,6 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        owner_uid=owner_uid(raw),
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
         created=time(metadata["creationTimestamp"]),
@@ -46,14 +45,12 @@ def pod(raw: dict[str, Any]) -> Pod:
         waiting = scheduled
     started = terminated.get("startedAt") or state.get("running", {}).get("startedAt")
     return Pod(
-        name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         owner_uid=owner_uid(raw),
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
         phase=PodPhase(status.get("phase", "Pending")),
-        created=time(metadata["creationTimestamp"]),
         reason=status.get("reason"),
         node_name=raw["spec"].get("nodeName"),
         started=time(started) if started else None,
@@ -71,7 +68,6 @@ def pod(raw: dict[str, Any]) -> Pod:
             if waiting
             else None
         ),
-        deleting="deletionTimestamp" in metadata,
     )
 
 

@@ -30,9 +30,6 @@ class Views:
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._jobs))
 
-    def __len__(self) -> int:
-        return len(self._jobs)
-
     def job(self, uid: str) -> BackgroundJob | None:
         return self._jobs.get(uid)
 

@@ -5,18 +5,9 @@ from alembic import command
 from alembic.config import Config
 
 
-def upgrade(engine: sa.Engine, revision: str = "head") -> None:
-    with engine.begin() as connection:
-        command.upgrade(_config(connection), revision)
-
-
-def downgrade(engine: sa.Engine, revision: str) -> None:
-    with engine.begin() as connection:
-        command.downgrade(_config(connection), revision)
-
-
-def _config(connection: sa.Connection) -> Config:
+def upgrade(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "bgjobs.mirror:migrations")
-    config.attributes["connection"] = connection
-    return config
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -9,14 +9,12 @@ from bgjobs.domain.conditions import with_condition
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import finished, observed, seconds, waiting
+from bgjobs.domain.policies.changes import condition, finished, observed, waiting
 from bgjobs.domain.resource import (
     MAX_PARAMETERS_BYTES,
     BackgroundJob,
-    Condition,
     Phase,
     Reason,
-    cut,
 )
 
 
@@ -55,17 +53,8 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
 
 
 def _rejected(job: BackgroundJob, reason: Reason, message: str, now: datetime) -> Decision:
-    condition = Condition(
-        type="Accepted",
-        status="False",
-        reason=str(reason),
-        message=cut(message),
-        last_transition_time=seconds(now),
-        observed_generation=job.metadata.generation,
-    )
+    new = condition(job, "Accepted", False, str(reason), message, now)
     status = finished(job, observed(job), Phase.REJECTED, reason, message, now)
-    status = msgspec.structs.replace(
-        status, conditions=with_condition(status.conditions, condition)
-    )
+    status = msgspec.structs.replace(status, conditions=with_condition(status.conditions, new))
     event = Event(type=EventType.WARNING, reason=str(Phase.REJECTED), message=message)
     return Decision(status=status, urgent=True, event=event)

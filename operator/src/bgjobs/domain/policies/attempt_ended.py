@@ -22,6 +22,7 @@ from bgjobs.domain.policies.changes import (
 )
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
+    MAX_QUOTED_CHARACTERS,
     Attempt,
     AttemptOutcome,
     BackgroundJob,
@@ -89,7 +90,11 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
             f"did not start within {spec.pending_deadline_seconds} s (pendingDeadlineSeconds): "
             f"{seen.job.status.message}"
         )
-        return _ending(AttemptOutcome.FAILED, Reason.PENDING_DEADLINE_EXCEEDED, cut(message, 512))
+        return _ending(
+            AttemptOutcome.FAILED,
+            Reason.PENDING_DEADLINE_EXCEEDED,
+            cut(message, MAX_QUOTED_CHARACTERS),
+        )
     return _ending(
         AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"
     )

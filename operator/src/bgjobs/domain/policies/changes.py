@@ -75,17 +75,25 @@ def waiting(job: BackgroundJob, reason: Reason, message: str, until: datetime | 
     )
 
 
-def accepted(job: BackgroundJob, status: Status, now: datetime) -> Status:
-    """The status with the condition that the allowlist and the runtimes let the job in."""
-    condition = Condition(
-        type="Accepted",
-        status="True",
-        reason="Allowed",
-        message=f"{job.spec.class_}.{job.spec.method} is in the allowlist.",
+def condition(
+    job: BackgroundJob, type: str, holds: bool, reason: str, message: str, now: datetime
+) -> Condition:
+    """A condition as of now, about the spec as it is."""
+    return Condition(
+        type=type,
+        status=str(holds),
+        reason=reason,
+        message=cut(message),
         last_transition_time=seconds(now),
         observed_generation=job.metadata.generation,
     )
-    return msgspec.structs.replace(status, conditions=with_condition(status.conditions, condition))
+
+
+def accepted(job: BackgroundJob, status: Status, now: datetime) -> Status:
+    """The status with the condition that the allowlist and the runtimes let the job in."""
+    message = f"{job.spec.class_}.{job.spec.method} is in the allowlist."
+    new = condition(job, "Accepted", True, "Allowed", message, now)
+    return msgspec.structs.replace(status, conditions=with_condition(status.conditions, new))
 
 
 def finished(
@@ -94,20 +102,13 @@ def finished(
     """The status of a job whose run is over."""
     message = cut(message)
     finish = status.attempts[-1].finish if status.attempts else None
-    condition = Condition(
-        type="Finished",
-        status="True",
-        reason=str(phase),
-        message=message,
-        last_transition_time=seconds(now),
-        observed_generation=job.metadata.generation,
-    )
+    new = condition(job, "Finished", True, str(phase), message, now)
     return msgspec.structs.replace(
         status,
         phase=phase,
         reason=reason,
         message=message,
-        conditions=with_condition(status.conditions, condition),
+        conditions=with_condition(status.conditions, new),
         completion_time=finish if phase in (Phase.SUCCEEDED, Phase.FAILED) else seconds(now),
         next_attempt_time=None,
         job_ref=None,

@@ -8,8 +8,8 @@ from bgjobs.domain.conditions import with_condition
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import observed, seconds
-from bgjobs.domain.resource import Condition, Phase, Reason
+from bgjobs.domain.policies.changes import condition, observed
+from bgjobs.domain.resource import Phase, Reason
 
 
 def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -20,20 +20,13 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         return Decision.keep(status)
     run = status.run + 1
     message = f"Run {run} was asked for and is queued."
-    condition = Condition(
-        type="Finished",
-        status="False",
-        reason="Retried",
-        message=message,
-        last_transition_time=seconds(now),
-        observed_generation=job.metadata.generation,
-    )
+    new = condition(job, "Finished", False, "Retried", message, now)
     restarted = msgspec.structs.replace(
         observed(job),
         phase=Phase.PENDING,
         reason=Reason.QUEUED,
         message=message,
-        conditions=with_condition(status.conditions, condition),
+        conditions=with_condition(status.conditions, new),
         observed_start_requests=job.spec.start_requests,
         run=run,
         retries_used=0,

@@ -8,7 +8,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import ChildJob, Observation, PodPhase
 from bgjobs.domain.policies.changes import accepted, attempts_allowed, clock, observed
-from bgjobs.domain.resource import JobRef, Phase, Reason, Status, cut
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, JobRef, Phase, Reason, Status, cut
 
 _WAITING_REASONS = {
     "Unschedulable": Reason.UNSCHEDULABLE,
@@ -21,7 +21,6 @@ _WAITING_REASONS = {
     "CreateContainerError": Reason.CONTAINER_CONFIG_ERROR,
 }
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
-_MAX_WAITING_CHARACTERS = 512
 
 
 def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -38,7 +37,7 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     reason = _WAITING_REASONS.get(waiting.reason, Reason.STARTING) if waiting else Reason.STARTING
     message = f"{number} starts: its pod is being created."
     if waiting and reason is not Reason.STARTING:
-        why = cut(waiting.message or waiting.reason, _MAX_WAITING_CHARACTERS)
+        why = cut(waiting.message or waiting.reason, MAX_QUOTED_CHARACTERS)
         message = f"{number} cannot start: {why}"
     limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
     if not limit:

@@ -98,12 +98,11 @@ def test_a_dependency_that_is_not_locked_says_how_to_lock_it() -> None:
         locked_entry(LOCK, "numpy==3.0.0")
 
 
-def test_the_database_knows_the_users_of_the_urls() -> None:
+def test_the_database_knows_the_user_of_the_url() -> None:
     secret = yaml.safe_load(database_secret())["stringData"]
-    for key in ("url", "dashboard-url"):
-        url = make_url(secret[key])
-        assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in secret["init.sql"]
+    url = make_url(secret["url"])
+    assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in secret["init.sql"]
 
 
-def test_every_database_gets_passwords_of_its_own() -> None:
+def test_every_database_gets_a_password_of_its_own() -> None:
     assert database_secret() != database_secret()

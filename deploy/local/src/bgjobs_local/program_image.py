@@ -10,7 +10,7 @@ from pathlib import Path
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write_image(program: Path, reference: str, target: Path) -> None:
+def write(program: Path, reference: str, target: Path) -> None:
     """Write an archive that `load` takes; its entry point is the program."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:

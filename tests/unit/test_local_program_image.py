@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bgjobs_local.single import write_image
+from bgjobs_local import program_image
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[tarfile.TarFile]:
     program = tmp_path / "hello"
     program.write_bytes(b"a program")
-    write_image(program, "localhost/hello:local", tmp_path / "hello.tar")
+    program_image.write(program, "localhost/hello:local", tmp_path / "hello.tar")
     with tarfile.open(tmp_path / "hello.tar") as archive:
         yield archive
 
