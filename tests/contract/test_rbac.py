@@ -48,14 +48,15 @@ def answered(
     database = f"sqlite:///{directory / 'mirror.sqlite'}"
     with (
         _recorder(installed) as (url, answered),
-        operating.running(installed, database, directory, url),
+        operating.running(installed, database, directory, url, BGJOBS_SWEEP_SECONDS="1"),
     ):
         _let_it_do_everything(jobs)
         yield answered
 
 
 def _let_it_do_everything(jobs: Jobs) -> None:
-    """Run, cancel, delete, wait for a pod that does not start."""
+    """Run, cancel, delete, expire, wait for a pod that does not start."""
+    submit(jobs, "expires", ttlSecondsAfterFinished=0)
     submit(jobs, "succeeds")
     submit(jobs, "cancelled", pods=[{"lasts": "1h"}])
     stuck = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
@@ -68,6 +69,10 @@ def _let_it_do_everything(jobs: Jobs) -> None:
     wait(jobs, "cancelled", phase("Cancelled"))
     wait(jobs, "stuck", reason("ImagePullBackOff"))
     wait_event(jobs.server, jobs.namespace, "succeeds", "Succeeded")
+    watching.wait_until(
+        lambda: api.request(jobs.server, "GET", f"{jobs.path}/expires").status == 404,
+        lambda: "expires is still there",
+    )
 
 
 def test_nothing_that_the_operator_calls_is_forbidden(answered: set[Answered]) -> None:

@@ -59,7 +59,11 @@ def delete_leftovers(server: Server) -> None:
 
 @contextlib.contextmanager
 def running(
-    server: Server, database_url: str, directory: Path, api_url: str | None = None
+    server: Server,
+    database_url: str,
+    directory: Path,
+    api_url: str | None = None,
+    **settings: str,
 ) -> Iterator[Operator]:
     """The operator on a database without tables, until the block ends.
 
@@ -69,7 +73,7 @@ def running(
     kubeconfig = directory / "kubeconfig"
     _write_kubeconfig(server, kubeconfig, api_url or server.url)
     operator = Operator(kubeconfig, database_url, directory / "log", _free_port())
-    start(operator)
+    start(operator, **settings)
     try:
         yield operator
     except AssertionError as error:

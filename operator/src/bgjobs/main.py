@@ -27,6 +27,7 @@ from bgjobs.controller.resync import Resync, attempt, repeat
 from bgjobs.controller.worker import Workers
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
+from bgjobs.domain.retention import Retention
 from bgjobs.kube import configmaps, labels, paths
 from bgjobs.kube.api import Api, ApiError, connect
 from bgjobs.kube.clock import ServerClock
@@ -36,7 +37,7 @@ from bgjobs.settings import Settings
 
 _CHILD_JOBS_EVERY_SECONDS = 30
 _SLOW_STARTS_EVERY_SECONDS = 3
-_MIRROR_ROWS_EVERY_SECONDS = 300
+_EXPIRED_CHILD_JOBS_EVERY_SECONDS = 60
 _MIRROR_FLUSH_SECONDS = 5
 _KOPF_IDLE_SECONDS = 0.05
 """How long kopf keeps a worker per object: its default of 5 s would cap the throughput."""
@@ -111,7 +112,13 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         mirror=mirror,
         now=clock.now,
     )
-    resync = Resync(api, views, queue, mirror, clock.now)
+    retention = Retention(
+        succeeded_seconds=settings.ttl_seconds_after_success,
+        unsuccessful_seconds=settings.ttl_seconds_otherwise,
+        child_succeeded_seconds=settings.child_ttl_seconds_after_success,
+        child_unsuccessful_seconds=settings.child_ttl_seconds_otherwise,
+    )
+    resync = Resync(api, views, queue, mirror, retention, clock.now)
     # Child Jobs and pods come first: a job must not be started again for want of seeing them.
     await resync.child_jobs()
     await resync.pods()
@@ -133,8 +140,9 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
             for name in (ALLOWLIST, RUNTIMES)
         ),
         repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
+        repeat(_EXPIRED_CHILD_JOBS_EVERY_SECONDS, resync.expired_child_jobs),
         repeat(_SLOW_STARTS_EVERY_SECONDS, resync.slow_starts),
-        _mirror_rows(resync),
+        _sweep(resync, settings.sweep_seconds),
     ]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in background]
@@ -150,9 +158,9 @@ def _queue_all(views: Views, queue: WorkQueue) -> None:
         queue.add(uid)
 
 
-async def _mirror_rows(resync: Resync) -> None:
-    await attempt(resync.mirror_rows)
-    await repeat(_MIRROR_ROWS_EVERY_SECONDS, resync.mirror_rows)
+async def _sweep(resync: Resync, every_seconds: int) -> None:
+    await attempt(resync.background_jobs)
+    await repeat(every_seconds, resync.background_jobs)
 
 
 async def _watch(

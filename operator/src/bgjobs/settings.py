@@ -27,6 +27,16 @@ class Settings(
     """How long a job waits before one start in four is kept for such jobs."""
     hints_per_second: Annotated[float, msgspec.Meta(gt=0)] = 10
     """How many waiting jobs' reasons are written a second."""
+    ttl_seconds_after_success: Annotated[int, msgspec.Meta(ge=0)] = 3600
+    """How long a Succeeded BackgroundJob stays that says nothing of its own."""
+    ttl_seconds_otherwise: Annotated[int, msgspec.Meta(ge=0)] = 7 * 24 * 3600
+    """The same for Failed, Cancelled and Rejected ones."""
+    child_ttl_seconds_after_success: Annotated[int, msgspec.Meta(ge=60)] = 300
+    """How long the child Job of a recorded attempt stays, and with it its pod's log."""
+    child_ttl_seconds_otherwise: Annotated[int, msgspec.Meta(ge=60)] = 3600
+    """The same where the attempt did not succeed."""
+    sweep_seconds: Annotated[int, msgspec.Meta(ge=1)] = 300
+    """How often every BackgroundJob is read, for the mirror and to delete what has expired."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 32
     """Reconciliations that may wait for the API server at once."""
     http_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080

@@ -1,4 +1,4 @@
-"""Looks for what no watch tells: pods that stay Pending, child Jobs that vanish, missed rows."""
+"""Looks for what no watch tells: pods that stay Pending, child Jobs that vanish, what expires."""
 
 import asyncio
 import logging
@@ -10,13 +10,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.observation import PodPhase
-from bgjobs.domain.resource import parse
+from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api
 from bgjobs.kube.views import Views
+from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
 _SLOW_START_AFTER = timedelta(seconds=2)
+_SECONDS_BETWEEN_DELETIONS = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +33,14 @@ class Resync:
         views: Views,
         queue: WorkQueue,
         mirror: MirrorWriter,
+        retention: Retention,
         now: Callable[[], datetime],
     ) -> None:
         self._api = api
         self._views = views
         self._queue = queue
         self._mirror = mirror
+        self._retention = retention
         self._now = now
 
     async def child_jobs(self) -> None:
@@ -45,7 +50,10 @@ class Resync:
         async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
             uid = raw["metadata"]["labels"][labels.UID]
             listed.add(raw["metadata"]["uid"])
-            if reading.owner_uid(raw) != uid or (child := _read(reading.child_job, raw)) is None:
+            if (
+                reading.owner_uid(raw) != uid
+                or (child := read_or_none(reading.child_job, raw)) is None
+            ):
                 continue
             known = self._views.child(uid)
             self._views.put_child(uid, child)
@@ -62,7 +70,7 @@ class Resync:
     async def pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
         async for raw in self._api.every(paths.ALL_PODS, labelSelector=labels.UID):
-            if pod := _read(reading.pod, raw):
+            if pod := read_or_none(reading.pod, raw):
                 self._views.put_pod(raw["metadata"]["labels"][labels.UID], pod)
 
     async def slow_starts(self) -> None:
@@ -72,7 +80,7 @@ class Resync:
         selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
         async for raw in self._api.every(paths.ALL_PODS, **selectors):
             uid = raw["metadata"]["labels"][labels.UID]
-            pod = _read(reading.pod, raw)
+            pod = read_or_none(reading.pod, raw)
             if pod is not None and pod != self._views.pod(uid):
                 self._views.put_pod(uid, pod)
                 self._queue.add(uid)
@@ -88,27 +96,76 @@ class Resync:
         )
         return not started and self._now() - child.created > _SLOW_START_AFTER
 
-    async def mirror_rows(self) -> None:
-        """Hands every BackgroundJob to the mirror and tells it which of its rows outlived theirs.
+    async def background_jobs(self) -> None:
+        """Brings the mirror to what there is, and deletes what has stayed its time.
 
-        Rows that are newer than the list are let be: theirs may have come after it.
+        A row outlived its BackgroundJob if it is not listed, unless it is newer than
+        the list. A BackgroundJob is deleted only once the mirror holds its last state.
         """
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
-        listed = set()
+        listed, expired = set(), []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
-            if job := _read(parse, raw):
-                self._mirror.put(job)
+            if (job := read_or_none(parse, raw)) is None:
+                continue
+            self._mirror.put(job)
+            if job_has_expired(job, self._retention, self._now()):
+                expired.append(job.metadata)
         version = before["metadata"]["resourceVersion"]
         rows = await asyncio.to_thread(self._mirror.live_rows, version)
-        for uid in rows - listed:
+        for uid in rows.keys() - listed:
             self._mirror.deleted(uid, self._now())
+        for metadata in expired:
+            if rows.get(metadata.uid) == padded(metadata.resource_version):
+                path = paths.background_job(metadata.namespace, metadata.name)
+                if await self._delete(path, metadata.uid, metadata.resource_version):
+                    # No watch tells that a Succeeded one is gone.
+                    self._mirror.deleted(metadata.uid, self._now())
+
+    async def expired_child_jobs(self) -> None:
+        """Deletes child Jobs, and their pods, that have stayed their time."""
+        async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
+            child = read_or_none(reading.child_job, raw)
+            owner = await self._owner(raw) if child and child.ended else None
+            if child and owner and child_has_expired(child, owner, self._retention, self._now()):
+                path = paths.job(owner.metadata.namespace, child.name)
+                await self._delete(path, child.uid, child.resource_version)
+
+    async def _owner(self, raw: dict[str, Any]) -> BackgroundJob | None:
+        """The BackgroundJob that controls a Job; None for one that no longer exists."""
+        uid, annotations = reading.owner_uid(raw), raw["metadata"].get("annotations", {})
+        if uid is None or labels.NAME not in annotations:
+            return None
+        if known := self._views.job(uid):
+            return known
+        path = paths.background_job(raw["metadata"]["namespace"], annotations[labels.NAME])
+        found = await self._api.get(path)
+        owner = read_or_none(parse, found) if found else None
+        return owner if owner and owner.metadata.uid == uid else None
+
+    async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
+        """Deletes what is still as it was seen; False where it is not. Lets starts go first."""
+        await asyncio.sleep(_SECONDS_BETWEEN_DELETIONS)
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Background",
+            "preconditions": preconditions,
+        }
+        try:
+            await self._api.delete(path, options)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
 
 
 Read = TypeVar("Read")
 
 
-def _read(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
+def read_or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
     """None for what anybody may have made by hand under our labels, or by an older schema."""
     try:
         return reader(raw)

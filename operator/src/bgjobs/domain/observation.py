@@ -19,6 +19,7 @@ class ChildJob(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     failed_message: str | None = None
     succeeded: bool = False
+    ended: datetime | None = None
     deleting: bool = False
     gone: bool = False
 

@@ -18,6 +18,7 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
     metadata, status = raw["metadata"], raw.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", []) if c["status"] == "True"}
     failed = conditions.get("Failed")
+    end = (failed or conditions.get("Complete", {})).get("lastTransitionTime")
     return ChildJob(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -27,6 +28,7 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
         created=time(metadata["creationTimestamp"]),
         failed_message=failed.get("message", "") if failed else None,
         succeeded="Complete" in conditions,
+        ended=time(end) if end else None,
         deleting="deletionTimestamp" in metadata,
     )
 

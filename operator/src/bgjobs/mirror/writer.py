@@ -82,17 +82,17 @@ class MirrorWriter:
             self._deleted.setdefault(uid, _Unwritten(when, time.monotonic()))
             self._changed.notify()
 
-    def live_rows(self, up_to_version: str) -> set[str]:
-        """The uids of the rows, no newer than that, whose BackgroundJob is not known to be gone.
+    def live_rows(self, up_to_version: str) -> dict[str, str]:
+        """The rows, no newer than that, whose BackgroundJob is not known to be gone.
 
-        Reads the database; raises SQLAlchemyError.
+        Their zero-padded resourceVersions by uid. Reads the database; raises SQLAlchemyError.
         """
         columns = JOBS.c
-        query = sa.select(columns.uid).where(
+        query = sa.select(columns.uid, columns.resource_version).where(
             columns.deleted_at.is_(None), columns.resource_version <= padded(up_to_version)
         )
         with self._engine.connect() as connection:
-            return set(connection.scalars(query))
+            return {row.uid: row.resource_version for row in connection.execute(query)}
 
     def _run(self) -> None:
         pause = 0.0

@@ -1,0 +1,34 @@
+"""A finished BackgroundJob goes when its time is over; its row stays."""
+
+import sqlalchemy as sa
+from tests import server as api
+from tests.integration import operating, watching
+from tests.integration.operating import Operator
+from tests.integration.watching import submit, wait_finished
+from tests.server import Jobs
+
+
+def test_a_job_is_deleted_after_its_time_and_leaves_its_row(
+    jobs: Jobs, name: str, operator: Operator, database: sa.Engine
+) -> None:
+    with operating.restarted(operator, BGJOBS_SWEEP_SECONDS="1"):
+        uid = submit(jobs, name, ttlSecondsAfterFinished=3)
+        wait_finished(jobs, name)
+        row = watching.wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
+        assert (row["phase"], row["attempts_total"]) == ("Succeeded", 1)
+        assert row["deleted_at"] >= row["completed_at"]
+        assert api.request(jobs.server, "GET", f"{jobs.path}/{name}").status == 404
+
+
+def test_no_job_is_deleted_that_the_database_does_not_hold(
+    jobs: Jobs, name: str, operator: Operator, database: sa.Engine
+) -> None:
+    with operating.restarted(operator, BGJOBS_SWEEP_SECONDS="1"):
+        with operating.database_down(database):
+            uid = submit(jobs, name, ttlSecondsAfterFinished=0)
+            wait_finished(jobs, name)
+            submit(jobs, f"{name}-later", pods=[{"lasts": "3s"}])
+            wait_finished(jobs, f"{name}-later")
+            assert api.request(jobs.server, "GET", f"{jobs.path}/{name}").status == 200
+        row = watching.wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
+        assert row["phase"] == "Succeeded"

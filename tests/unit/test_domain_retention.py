@@ -1,0 +1,60 @@
+"""How long finished BackgroundJobs and recorded child Jobs stay."""
+
+import msgspec
+import pytest
+from tests.unit.builders import NOW, background_job, child_job, seconds
+
+from bgjobs.domain.resource import Phase, Status
+from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
+
+_RETENTION = Retention(
+    succeeded_seconds=10,
+    unsuccessful_seconds=100,
+    child_succeeded_seconds=60,
+    child_unsuccessful_seconds=600,
+)
+
+
+@pytest.mark.parametrize(
+    ("phase", "ttl", "age", "expired"),
+    [
+        pytest.param(Phase.SUCCEEDED, None, 9, False, id="a success stays its time"),
+        pytest.param(Phase.SUCCEEDED, None, 10, True, id="and then goes"),
+        pytest.param(Phase.FAILED, None, 99, False, id="a failure stays longer"),
+        pytest.param(Phase.CANCELLED, None, 100, True, id="a cancelled one goes as a failure does"),
+        pytest.param(Phase.FAILED, 0, 0, True, id="the job's own time wins: at once"),
+        pytest.param(Phase.SUCCEEDED, 1000, 999, False, id="the job's own time wins: later"),
+        pytest.param(Phase.RUNNING, 0, 1000, False, id="what has not finished stays"),
+    ],
+)
+def test_a_finished_job_expires(phase: Phase, ttl: int | None, age: int, expired: bool) -> None:
+    status = Status(phase=phase, completion_time=NOW - seconds(age))
+    job = background_job(status, ttl_seconds_after_finished=ttl)
+    assert job_has_expired(job, _RETENTION, NOW) is expired
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "age", "expired"),
+    [
+        pytest.param(True, 59, False, id="after a success it stays"),
+        pytest.param(True, 60, True, id="and then goes"),
+        pytest.param(False, 599, False, id="after a failure it stays longer"),
+        pytest.param(False, 600, True, id="and then goes, too"),
+    ],
+)
+def test_a_recorded_child_job_expires(succeeded: bool, age: int, expired: bool) -> None:
+    job = background_job(Status(run=2))
+    child = msgspec.structs.replace(
+        child_job(), run=1, succeeded=succeeded, ended=NOW - seconds(age)
+    )
+    assert child_has_expired(child, job, _RETENTION, NOW) is expired
+
+
+def test_a_child_job_stays_until_its_outcome_is_recorded() -> None:
+    child = msgspec.structs.replace(child_job(), succeeded=True, ended=NOW - seconds(10_000))
+    assert not child_has_expired(child, background_job(), _RETENTION, NOW)
+
+
+def test_a_child_job_that_is_being_deleted_is_let_be() -> None:
+    child = msgspec.structs.replace(child_job(), deleting=True, ended=NOW - seconds(10_000))
+    assert not child_has_expired(child, background_job(Status(run=2)), _RETENTION, NOW)
