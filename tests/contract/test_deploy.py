@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from tests import server as api
-from tests.integration import watching
+from tests import watching
 from tests.server import ROOT, Jobs, Server
 
 from bgjobs.settings import Settings

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 import yaml
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.watching import phase, reason, submit, wait, wait_event
 from tests.server import ROOT, Jobs, Server
+from tests.watching import phase, reason, submit, wait, wait_event
 
 _NAMESPACE = "rbac"
 

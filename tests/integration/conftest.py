@@ -5,11 +5,11 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import sqlalchemy as sa
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.operating import Operator
 from tests.mariadb import fresh_database
 from tests.mariadb import server as mariadb_server
+from tests.operating import Operator
 from tests.server import Jobs, Server
 
 from bgjobs_local.controlplane import ControlPlane

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from tests import operating
 from tests import server as api
-from tests.integration import operating
-from tests.integration.operating import Operator
-from tests.integration.watching import (
+from tests.operating import Operator
+from tests.server import Jobs, Server
+from tests.watching import (
     OPERATOR_NAMESPACE,
     allow,
     change,
@@ -19,7 +20,6 @@ from tests.integration.watching import (
     wait_event,
     wait_finished,
 )
-from tests.server import Jobs, Server
 
 _BROKEN = {"bgjobs-allowlist": "no-class", "bgjobs-runtimes": "broken"}
 """By ConfigMap, the key that each test breaks it with."""

@@ -1,11 +1,11 @@
 """A finished BackgroundJob goes when its time is over; its row stays."""
 
 import sqlalchemy as sa
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.operating import Operator
-from tests.integration.watching import submit, wait_finished
+from tests.operating import Operator
 from tests.server import Jobs
+from tests.watching import submit, wait_finished
 
 
 def test_a_job_is_deleted_after_its_time_and_leaves_its_row(

@@ -3,11 +3,11 @@
 from typing import Any
 
 import sqlalchemy as sa
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.operating import Operator
-from tests.integration.watching import child_jobs, phase, submit, wait, wait_finished
+from tests.operating import Operator
 from tests.server import Jobs
+from tests.watching import child_jobs, phase, submit, wait, wait_finished
 
 _AT_ONCE = {"seconds": 0, "factor": 1, "maxSeconds": 0}
 

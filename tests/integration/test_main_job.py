@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.operating import Operator
-from tests.integration.watching import child_jobs, pods, submit, wait_event, wait_finished
+from tests.operating import Operator
 from tests.server import Jobs, Server
+from tests.watching import child_jobs, pods, submit, wait_event, wait_finished
 
 
 @pytest.fixture(scope="module", name="done")

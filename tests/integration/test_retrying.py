@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests import server as api
-from tests.integration.watching import (
+from tests.server import Jobs
+from tests.watching import (
     change,
     child_jobs,
     jobs_path,
@@ -17,7 +18,6 @@ from tests.integration.watching import (
     wait_event,
     wait_finished,
 )
-from tests.server import Jobs
 
 _AT_ONCE = {"seconds": 0, "factor": 1, "maxSeconds": 0}
 _FAILS = {"exitCode": 1}

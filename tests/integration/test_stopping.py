@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 from tests import server as api
-from tests.integration.watching import (
+from tests.server import Jobs
+from tests.watching import (
     change,
     child_jobs,
     phase,
@@ -15,7 +16,6 @@ from tests.integration.watching import (
     wait_row_where,
     wait_until,
 )
-from tests.server import Jobs
 
 _HANGS = {"lasts": "1h"}
 _SUCCEEDS = {"exitCode": 0}

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests import operating, watching
 from tests import server as api
-from tests.integration import operating, watching
-from tests.integration.operating import Operator
-from tests.integration.watching import (
+from tests.operating import Operator
+from tests.server import Jobs, Server
+from tests.watching import (
     allow,
     change,
     child_jobs,
@@ -21,7 +22,6 @@ from tests.integration.watching import (
     wait_event,
     wait_finished,
 )
-from tests.server import Jobs, Server
 
 from bgjobs.domain.names import child_job_name
 

@@ -13,7 +13,7 @@ from bgjobs.domain.observation import PodPhase
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import REQUEST_ERRORS, Api
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError
 from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
