@@ -467,7 +467,7 @@ async def test_a_cancel_after_a_lost_answer_stops_the_child_job() -> None:
         pytest.param(
             ApiError(422, "Invalid", "spec.template: env[0].name: Required value"),
             "ConfigurationInvalid",
-            "Job of runtime default: 422 Invalid: spec.template",
+            "Job of runtime default; a platform engineer mends it",
             id="a runtime that makes no valid pod",
         ),
         pytest.param(

@@ -44,7 +44,10 @@ def test_an_attempt_without_a_pod_is_starting() -> None:
     decision = decide(see(background_job(), child_job()), CONFIG, NOW)
     status = decision.status
     assert (status.phase, status.reason) == (Phase.PENDING, Reason.STARTING)
-    assert status.message == "Attempt 1 of 4 starts: its pod is being created."
+    assert status.message == (
+        "Attempt 1 of 4 starts: its pod is being created. "
+        "It is given up at 2030-01-31T12:10:00Z (pendingDeadlineSeconds)."
+    )
     assert status.job_ref == JobRef(name="stock-1-1", uid="job-1-1", run=1, attempt=1)
     assert not decision.urgent
 

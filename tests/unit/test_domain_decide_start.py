@@ -57,7 +57,10 @@ def test_a_waiting_job_says_what_it_waits_for() -> None:
     decision = decide(see(background_job(retries=2)), CONFIG, NOW)
     status = decision.status
     assert (status.phase, status.reason) == (Phase.PENDING, Reason.QUEUED)
-    assert status.message == "Attempt 1 is queued by Medium priority."
+    assert status.message == (
+        "Attempt 1 is queued by Medium priority: as many jobs run as the operator or the runtime "
+        "allows (maxConcurrent). Raise startRequests by one to go first."
+    )
     assert (status.effective_retries, status.effective_delay_seconds) == (2, 0)
     assert status.observed_generation == 3
     assert not decision.urgent
@@ -373,3 +376,11 @@ def test_a_job_that_is_being_deleted_is_left_alone(spec: dict[str, Any]) -> None
     job = background_job(deletion_timestamp=NOW, **spec)
     decision = decide(see(job), CONFIG, NOW)
     assert (decision.status, decision.start, decision.stop) == (job.status, None, None)
+
+
+def test_while_the_allowlist_is_broken_a_class_it_may_allow_waits() -> None:
+    problems = {"bgjobs-allowlist": "key 'shop' is no class"}
+    config = msgspec.structs.replace(CONFIG, allowlist={}, problems=problems)
+    status = decide(see(background_job()), config, NOW).status
+    assert (status.phase, status.reason) == (Phase.PENDING, Reason.CONFIGURATION_INVALID)
+    assert "key 'shop' is no class" in status.message

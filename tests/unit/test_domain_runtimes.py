@@ -41,11 +41,16 @@ def test_what_a_key_leaves_out_comes_from_default() -> None:
     assert settings == Runtime(image="a:1", active_deadline_seconds=5, paused="moving house")
 
 
-def test_a_key_takes_nothing_from_a_shorter_prefix() -> None:
+def test_what_a_key_leaves_out_comes_from_the_next_shorter_key_first() -> None:
     runtimes = parse_runtimes(
-        {"default": "image: a:1", "shop": "image: b:1", "shop.jobs": "paused: x"}
+        {
+            "default": "image: a:1\nactiveDeadlineSeconds: 60",
+            "shop": "image: b:1",
+            "shop.jobs": "paused: x",
+        }
     )
-    assert runtime_for(runtimes, "shop.jobs.SyncStock").settings.image == "a:1"
+    settings = runtime_for(runtimes, "shop.jobs.SyncStock").settings
+    assert settings == Runtime(image="b:1", active_deadline_seconds=60, paused="x")
 
 
 def test_a_list_replaces_the_one_of_default() -> None:

@@ -19,13 +19,14 @@ from kubernetes.aio.config import ConfigException
 from bgjobs import http, metrics
 from bgjobs.controller import handlers
 from bgjobs.controller.admission import AdmissionQueue
-from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.resync import Resync, attempt, repeat
 from bgjobs.controller.worker import Workers
 from bgjobs.controller.workqueue import URGENT, WorkQueue
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import configmaps, labels, paths

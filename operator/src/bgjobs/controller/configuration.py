@@ -1,5 +1,6 @@
 """Keeps the last good allowlist and runtimes, and says what is wrong with newer ones."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -8,13 +9,12 @@ import msgspec
 
 from bgjobs.controller.events import EventPoster
 from bgjobs.domain.allowlist import parse_allowlist
-from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES, Configuration
 from bgjobs.domain.decision import Event, EventType
 from bgjobs.domain.errors import ConfigurationError
 from bgjobs.domain.runtimes import parse_runtimes
 
-ALLOWLIST = "bgjobs-allowlist"
-RUNTIMES = "bgjobs-runtimes"
+logger = logging.getLogger(__name__)
 
 _FIELDS: dict[str, tuple[str, Callable[[dict[str, str]], Any]]] = {
     ALLOWLIST: ("allowlist", parse_allowlist),
@@ -41,9 +41,11 @@ class ConfigurationKeeper:
         changes: dict[str, Any] = {}
         if config_map is None:
             problems[name] = "it does not exist: apply it again"
+            logger.error("ConfigMap %s does not exist: apply it again", name)
         else:
             try:
                 changes[field] = parse(config_map.get("data") or {})
+                logger.info("ConfigMap %s is in force: %s keys", name, len(changes[field]))
             except ConfigurationError as error:
                 problems[name] = str(error)
                 self._warn(name, config_map["metadata"], str(error))
@@ -51,6 +53,7 @@ class ConfigurationKeeper:
         self._changed()
 
     def _warn(self, name: str, metadata: dict[str, Any], problem: str) -> None:
+        logger.error("ConfigMap %s cannot be read, the last good one stays: %s", name, problem)
         event = Event(
             type=EventType.WARNING,
             reason="ConfigurationInvalid",

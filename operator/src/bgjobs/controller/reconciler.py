@@ -252,7 +252,10 @@ class Reconciler:
         elif error.status == 403 and "exceeded quota" in error.message:
             self._hold_back(uid, Reason.QUOTA_EXCEEDED, error.message, _REFUSED_FOR)
         elif error.status in (400, 403, 404, 422):
-            message = f"The API server refuses the Job of runtime {start.runtime.key}: {error}"
+            message = (
+                f"The API server refuses the Job of runtime {start.runtime.key}; a platform "
+                f"engineer mends it in ConfigMap bgjobs-runtimes, and it is tried again: {error}"
+            )
             self._hold_back(uid, Reason.CONFIGURATION_INVALID, message, _REFUSED_FOR)
         else:
             raise error

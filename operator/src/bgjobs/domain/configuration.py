@@ -7,6 +7,10 @@ import msgspec
 from bgjobs.domain.allowlist import Allowlist
 from bgjobs.domain.runtimes import Runtimes
 
+ALLOWLIST = "bgjobs-allowlist"
+RUNTIMES = "bgjobs-runtimes"
+"""The names of the ConfigMaps."""
+
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """The last good allowlist and runtimes; None where there never was a good one.

@@ -16,7 +16,7 @@ DEFAULT = "default"
 class Runtime(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True
 ):
-    """The settings of one key. Those it leaves out come from the key `default`."""
+    """The settings of one key. Those it leaves out come from shorter keys, last from `default`."""
 
     image: str | None = None
     image_pull_policy: str | None = None
@@ -38,7 +38,7 @@ class Runtime(
 
 
 class ResolvedRuntime(msgspec.Struct, frozen=True, kw_only=True):
-    """The runtime of one class: the longest key that fits, completed from `default`."""
+    """The runtime of one class: the longest key that fits, completed from the shorter ones."""
 
     key: str
     settings: Runtime
@@ -62,10 +62,7 @@ def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
 
 def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
     """The runtime of a class: its own key, else its longest dotted prefix, else default."""
-    prefix = class_
-    while prefix and prefix not in runtimes:
-        prefix = prefix.rpartition(".")[0]
-    key = prefix or DEFAULT
+    key = _keys(runtimes, class_)[0]
     return ResolvedRuntime(key=key, settings=_complete(runtimes, key))
 
 
@@ -90,13 +87,24 @@ def _parse_runtime(key: str, text: str) -> Runtime:
         raise ConfigurationError(f"key {key!r} is no valid YAML: {error}") from error
 
 
+def _keys(runtimes: Runtimes, class_: str) -> list[str]:
+    """The keys that fit a class or a prefix, the longest first, default last."""
+    parts = class_.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    fitting = [prefix for prefix in prefixes if prefix in runtimes and prefix != DEFAULT]
+    return [*fitting, DEFAULT]
+
+
 def _complete(runtimes: Runtimes, key: str) -> Runtime:
-    own, default = runtimes[key], runtimes[DEFAULT]
-    inherited = {
-        field: getattr(default, field)
-        for field in Runtime.__struct_fields__
-        if getattr(own, field) is None and field != "max_concurrent"
-    }
+    """The runtime of a key, with what it leaves out taken from the next shorter key that has it.
+
+    A limit of concurrent jobs counts the jobs of its own key, so it is not handed on.
+    """
+    own, *shorter = (runtimes[each] for each in _keys(runtimes, key))
+    inherited = {}
+    for field in set(Runtime.__struct_fields__) - {"max_concurrent"}:
+        values = (getattr(runtime, field) for runtime in (own, *shorter))
+        inherited[field] = next((value for value in values if value is not None), None)
     return msgspec.structs.replace(own, **inherited)
 
 

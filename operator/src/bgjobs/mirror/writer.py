@@ -106,7 +106,8 @@ class MirrorWriter:
             except SQLAlchemyError as error:
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
                 logger.warning(
-                    "the mirror is %s behind (%.0f s) and tries again in %.1f s: %s",
+                    "the mirror is %s behind (%.0f s) and tries again in %.1f s; if tables are "
+                    "missing, run `python -m bgjobs.mirror` (make deploy does): %s",
                     self.pending,
                     self.lag_seconds,
                     pause,

@@ -6,7 +6,7 @@ import msgspec
 
 from bgjobs.domain import allowlist, runtimes
 from bgjobs.domain.conditions import with_condition
-from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.configuration import ALLOWLIST, Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import condition, finished, observed, waiting
@@ -34,6 +34,8 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
     assert config.runtimes is not None
     job, spec = seen.job, seen.job.spec
     if message := allowlist.refusal(config.allowlist, spec.class_, spec.method):
+        if problem := config.problems.get(ALLOWLIST):
+            return _waits_for_allowlist(job, message, problem)
         return _rejected(job, Reason.NOT_ALLOWED, message, now)
     runtime = runtimes.runtime_for(config.runtimes, spec.class_)
     if message := runtimes.namespace_refusal(runtime, job.metadata.namespace):
@@ -50,6 +52,13 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
         status = waiting(job, Reason.PAUSED, message, until=job.status.next_attempt_time)
         return Decision(status=status)
     return None
+
+
+def _waits_for_allowlist(job: BackgroundJob, message: str, problem: str) -> Decision:
+    """The allowlist in force is an older one: its newer, broken version may allow the class."""
+    message = f"{message} It may be in the newest version, which cannot be read: {problem}"
+    until = job.status.next_attempt_time
+    return Decision(status=waiting(job, Reason.CONFIGURATION_INVALID, message, until))
 
 
 def _rejected(job: BackgroundJob, reason: Reason, message: str, now: datetime) -> Decision:

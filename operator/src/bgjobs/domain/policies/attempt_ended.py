@@ -88,7 +88,7 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
     if deadline and never_started and now - child.created >= deadline:
         message = (
             f"did not start within {spec.pending_deadline_seconds} s (pendingDeadlineSeconds): "
-            f"{seen.job.status.message}"
+            f"{seen.job.status.message.rstrip('. ')}"
         )
         return _ending(
             AttemptOutcome.FAILED,

@@ -68,6 +68,8 @@ def delayed(seen: Observation, _: Configuration, now: datetime) -> Decision | No
             f"Attempt {last.attempt} {last.message}. "
             f"Attempt {job.status.next_attempt} starts at {clock(when)}."
         )
+        if (job.status.reason, job.status.next_attempt_time) == (reason, when):
+            message = job.status.message  # written with the failure, it says more
     elif job.spec.start_at is not None:
         reason, message = Reason.DELAYED, f"Starts at {clock(when)} (startAt)."
     else:
@@ -90,7 +92,11 @@ def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
     job = seen.job
     runtime = runtime_for(config.runtimes, job.spec.class_)
     attempt = job.status.next_attempt
-    message = f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority."
+    message = (
+        f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority: as many "
+        "jobs run as the operator or the runtime allows (maxConcurrent). "
+        "Raise startRequests by one to go first."
+    )
     candidate = Candidate(
         uid=job.metadata.uid,
         by_hand=job.spec.start_requests > job.status.observed_start_requests,

@@ -35,17 +35,16 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     phase = Phase.PENDING if seen.child.attempt == 1 else Phase.RETRYING
     waiting = seen.pod.waiting if seen.pod else None
     reason = _WAITING_REASONS.get(waiting.reason, Reason.STARTING) if waiting else Reason.STARTING
-    message = f"{number} starts: its pod is being created."
+    message = f"{number} starts: its pod is being created"
     if waiting and reason is not Reason.STARTING:
         why = cut(waiting.message or waiting.reason, MAX_QUOTED_CHARACTERS)
-        message = f"{number} cannot start: {why}"
+        message = f"{number} cannot start: {why.rstrip('. ')}"
     limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
     if not limit:
-        return Decision(status=_at(status, phase, reason, message))
+        return Decision(status=_at(status, phase, reason, f"{message}."))
     deadline = seen.child.created + limit
     expired = now >= deadline
-    if reason is not Reason.STARTING:
-        message = f"{message}. It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
+    message = f"{message}. It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
     return Decision(
         status=_at(status, phase, reason, message),
         stop=seen.child if expired else None,
