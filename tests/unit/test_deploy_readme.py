@@ -1,0 +1,31 @@
+"""deploy/README.md names what can be set, all of it and nothing else."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from bgjobs.domain.runtimes import Runtime
+from bgjobs.settings import Settings
+
+_README = (Path(__file__).parents[2] / "deploy" / "README.md").read_text()
+
+
+def _section(title: str) -> str:
+    return _README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_it_lists_every_setting_of_a_runtime() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", _section("Runtimes"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {field.encode_name for field in msgspec.structs.fields(Runtime)}
+
+
+def test_it_lists_every_setting_of_the_operator_with_its_default() -> None:
+    section = _section("Settings of the operator")
+    rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", section, re.MULTILINE)
+    defaults = {
+        field.encode_name: "-" if field.default is msgspec.NODEFAULT else str(field.default)
+        for field in msgspec.structs.fields(Settings)
+    }
+    assert dict(rows) == defaults
