@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint format cluster cluster-down images deploy lock
+.PHONY: help demo test test-unit lint format cluster cluster-down images load deploy lock
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ cluster-down: $(READY) ## Remove the local Kubernetes and its data
 
 images: $(READY) ## Build the container images and load them
 	@$(LOCAL) images
+
+load: $(READY) ## Give an image archive to the local cluster: IMAGE=path.tar
+	@$(LOCAL) load $(IMAGE)
 
 deploy: $(READY) ## Install bgjobs, or upgrade it, with the images as they are now
 	@$(LOCAL) deploy

@@ -1,11 +1,19 @@
 """The commands of README.md, run as they stand there."""
 
+import json
 import os
 import re
 import subprocess
+import sys
+import time
+from pathlib import Path
 
+import yaml
 from tests.e2e.conftest import ROOT, STATE, Demo
+from tests.unit.test_runner_readme import README as JOB_IMAGE_README
+from tests.unit.test_runner_readme import blocks as blocks_of
 
+from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -52,3 +60,44 @@ def test_a_first_job_and_a_cancelled_one(kubectl: Kubectl) -> None:
     printed = run(first + cancelled)
     assert re.search(r"^hello .* Succeeded ", printed, re.MULTILINE), printed
     assert re.search(r"^nap .* Cancelled .*slept enough", printed, re.MULTILINE), printed
+
+
+def test_an_image_of_ones_own_runs_in_the_cluster(kubectl: Kubectl, tmp_path: Path) -> None:
+    """The commands and entries of job-image/README.md, from its files to a job that succeeds."""
+    for language, body in blocks_of(JOB_IMAGE_README.read_text()):
+        if language == "sh":
+            _build_and_load(body, tmp_path)
+        elif named := re.match(r"# (\S+)\n", body):
+            file = tmp_path / named[1]
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(body)
+    for name in ("allowlist", "runtimes"):
+        patch = json.dumps({"data": yaml.safe_load((tmp_path / name).read_text())})
+        config_map = ("configmap", f"bgjobs-{name}", "-n", "bgjobs-system")
+        kubectl("patch", *config_map, "--type=merge", "-p", patch)
+    _apply_once_allowed(kubectl, tmp_path / "stock-7.yaml")
+    kubectl("wait", "bgjob/stock-7", "--for=condition=Finished", "--timeout=60s")
+    result = kubectl("get", "bgjob/stock-7", "-o", "jsonpath={.status.phase} {.status.result}")
+    assert result == 'Succeeded {"updated":12}'
+
+
+def _build_and_load(commands: str, folder: Path) -> None:
+    # The tests' cluster is in a folder of its own.
+    load = f"{sys.executable} -m bgjobs_local --state {STATE} load"
+    script = commands.replace("make -C $BGJOBS load IMAGE=", f"{load} ")
+    try:
+        run(f"export BGJOBS={ROOT}; cd {folder}; {script}")
+    finally:
+        run("buildah rmi localhost/shop/jobs:1 localhost/bgjobs/job:dev")
+
+
+def _apply_once_allowed(kubectl: Kubectl, manifest: Path) -> None:
+    """The API server takes a moment to see a changed allowlist."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            kubectl("apply", "-f", str(manifest))
+            return
+        except LocalError:
+            if time.monotonic() > deadline:
+                raise
