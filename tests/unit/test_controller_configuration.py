@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from tests.unit.builders import CLASS, Time
 
-from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.decision import Event
 
 

@@ -19,11 +19,12 @@ from tests.unit.builders import (
 )
 
 from bgjobs.controller.admission import AdmissionQueue
-from bgjobs.controller.configuration import ALLOWLIST, RUNTIMES, ConfigurationKeeper
+from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.decision import Event
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import paths, reading
