@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,20 @@ def test_a_writer_that_is_stopped_while_the_database_is_away_ends(engine: sa.Eng
     writer.stop(10)
     assert "mirror" not in {thread.name for thread in threading.enumerate()}
     assert writer.pending == 1
+
+
+def test_a_row_that_cannot_be_written_stops_no_other(engine: sa.Engine) -> None:
+    beyond_utc = datetime.fromisoformat("9999-12-31T23:59:59-14:00")
+    unwritable = background_job(Status(next_attempt_time=beyond_utc), uid="a")
+    write(engine, unwritable, job(100, uid="b"), deleted=("c",))
+    assert [row.uid for row in rows(engine)] == ["b"]
+
+
+def test_a_number_beyond_64_bits_is_written(engine: sa.Engine) -> None:
+    write(engine, background_job(parameters={"n": 10**20}))
+    with engine.connect() as connection:
+        (text,) = connection.scalars(sa.select(JOB_DETAILS.c.parameters))
+    assert text == '{"n":100000000000000000000}'
 
 
 def test_a_late_state_revives_no_deleted_job(engine: sa.Engine) -> None:

@@ -30,6 +30,9 @@ _VIEW_TRUSTED_FOR = timedelta(seconds=30)
 
 _REFUSED_FOR = timedelta(seconds=30)
 _CONFLICT_FOR = timedelta(seconds=10)
+_BUSY_FOR = timedelta(seconds=5)
+_MAY_HAVE_BEEN_CARRIED_OUT = 500
+"""From this HTTP status on, the answer does not say that nothing was done."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +85,16 @@ class Reconciler:
             self._admission.hold(uid, self._group(job))
         elif decision.start is None:
             self._admission.release(uid)
+        if seen.child is None and _ends_unstarted(job, decision) and await self._find_child(job):
+            self._queue.add(uid)
+            return
         if decision.stop is not None:
-            await self._stop(job, decision.stop)
+            # The status says why before the deletion, or a crash in between would forget it.
+            shown = await self._show(job, decision)
+            if shown is not job or decision.status == job.status or not decision.urgent:
+                await self._stop(shown, decision.stop)
+            self._copy_to_mirror(shown)
+            return
         if decision.start is not None and await self._start(job, decision.start):
             self._copy_to_mirror(job)
             return
@@ -205,12 +216,12 @@ class Reconciler:
     async def _start(self, job: BackgroundJob, start: Start) -> bool:
         """Creates the child Job, unless the job has to wait. Whether it was created."""
         uid = job.metadata.uid
+        manifest = manifests.child_job(job, start)
         if not self._admission.acquire(start.candidate):
             return False
         if not await self._is_fresh(job):
             self._queue.add(uid)
             return False
-        manifest = manifests.child_job(job, start)
         self._unsure.add(uid)
         try:
             raw = await self._api.create(paths.jobs(job.metadata.namespace), manifest)
@@ -243,7 +254,7 @@ class Reconciler:
         return fresh.metadata.resource_version == job.metadata.resource_version
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
-        """What the API server's refusal of a child Job means. Raises what is only passing."""
+        """What the API server's refusal of a child Job means, while which others may start."""
         uid = job.metadata.uid
         if error.status == 409:
             await self._adopt(job, start)
@@ -251,15 +262,17 @@ class Reconciler:
             self._forget(uid)
         elif error.status == 403 and "exceeded quota" in error.message:
             self._hold_back(uid, Reason.QUOTA_EXCEEDED, error.message, _REFUSED_FOR)
-        elif error.status in (400, 403, 404, 422):
+        elif error.status in (400, 403, 404, 413, 422):
             message = (
                 f"The API server refuses the Job of runtime {start.runtime.key}; a platform "
                 f"engineer mends it in ConfigMap bgjobs-runtimes, and it is tried again: {error}"
             )
             self._hold_back(uid, Reason.CONFIGURATION_INVALID, message, _REFUSED_FOR)
         else:
-            raise error
-        self._unsure.discard(uid)
+            message = f"The API server does not take the Job at present; it is tried again: {error}"
+            self._hold_back(uid, Reason.QUEUED, message, _BUSY_FOR)
+        if error.status < _MAY_HAVE_BEEN_CARRIED_OUT:
+            self._unsure.discard(uid)
         self._queue.add(uid)
 
     async def _adopt(self, job: BackgroundJob, start: Start) -> None:
@@ -349,6 +362,16 @@ class Reconciler:
             self._queue.add_at(uid, since + _SHOWN_AFTER)
             return False
         return status.job_ref is not None or self._hints.take(uid)
+
+
+def _ends_unstarted(job: BackgroundJob, decision: Decision) -> bool:
+    """Whether the job is to end or be held without an attempt: its view may lack one.
+
+    After a restart a child Job may exist of which neither the status nor a view tells.
+    """
+    status = decision.status
+    held = status.reason is Reason.SUSPENDED
+    return status != job.status and not job.status.finished and (status.finished or held)
 
 
 View = TypeVar("View", ChildJob, Pod)

@@ -33,7 +33,7 @@ def decide(seen: Observation, config: Configuration, now: datetime) -> Decision:
     Actions are idempotent, so that deciding twice on stale data does no harm.
     """
     if seen.job.metadata.deletion_timestamp is not None:
-        return Decision.keep(seen.job.status)
+        return attempt_ended(seen, config, now) or Decision.keep(seen.job.status)
     for policy in POLICIES:
         if decision := policy(seen, config, now):
             return decision

@@ -4,7 +4,7 @@ Platform engineers own this (ConfigMap bgjobs-runtimes); submitters choose none 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,7 +32,7 @@ class Runtime(
     labels: dict[str, str] | None = None
     termination_grace_period_seconds: int | None = None
     active_deadline_seconds: int | None = None
-    max_concurrent: int | None = None
+    max_concurrent: Annotated[int, msgspec.Meta(ge=0)] | None = None
     paused: str | None = None
     namespaces: list[str] | None = None
 

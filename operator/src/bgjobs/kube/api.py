@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 import orjson
 from kubernetes.aio import client, config
 from kubernetes.aio.client.rest import RESTClientObject
@@ -114,7 +115,7 @@ class Api:
             method,
             f"{self.server}{path}",
             params=params,
-            data=None if body is None else orjson.dumps(body),
+            data=None if body is None else msgspec.json.encode(body),
             headers=None if body is None else {"Content-Type": content_type},
         ) as response:
             self._clock.observe(response.headers.get("Date"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import orjson
+import msgspec
 
 from bgjobs.domain.decision import Start
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob, Priority
@@ -153,7 +153,7 @@ def _contract(job: BackgroundJob, start: Start) -> list[dict[str, str]]:
         "BGJOB_CONTRACT": CONTRACT_VERSION,
         "BGJOB_CLASS": job.spec.class_,
         "BGJOB_METHOD": job.spec.method,
-        "BGJOB_PARAMETERS": orjson.dumps(job.spec.parameters).decode(),
+        "BGJOB_PARAMETERS": msgspec.json.encode(job.spec.parameters).decode(),
         "BGJOB_NAME": job.metadata.name,
         "BGJOB_NAMESPACE": job.metadata.namespace,
         "BGJOB_UID": job.metadata.uid,

@@ -53,7 +53,7 @@ class Views:
     def put_pod(self, uid: str, pod: Pod) -> None:
         """Keeps the newest pod of the latest attempt; labels alone make no pod ours."""
         child, old = self._children.get(uid), self._pods.get(uid)
-        if child is not None and _order(child) == _order(pod):
+        if child is not None:
             if pod.owner_uid != child.uid:
                 return
             if old is not None and old.owner_uid != child.uid:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+import msgspec
 
 from bgjobs.domain.resource import BackgroundJob
 from bgjobs.mirror.schema import RESOURCE_VERSION_DIGITS
@@ -40,8 +40,8 @@ def details_row(job: BackgroundJob) -> dict[str, Any]:
     result = job.status.result
     return {
         "uid": job.metadata.uid,
-        "parameters": orjson.dumps(job.spec.parameters).decode(),
-        "result": None if result is None else orjson.dumps(result).decode(),
+        "parameters": msgspec.json.encode(job.spec.parameters).decode(),
+        "result": None if result is None else msgspec.json.encode(result).decode(),
         "resource_version": padded(job.metadata.resource_version),
     }
 

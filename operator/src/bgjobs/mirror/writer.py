@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from bgjobs.domain.resource import BackgroundJob
 from bgjobs.mirror.rows import details_row, job_row, padded
@@ -17,6 +17,8 @@ from bgjobs.mirror.schema import JOB_DETAILS, JOBS
 
 _BATCH_ROWS = 500
 _LONGEST_PAUSE_SECONDS = 30.0
+_UNWRITABLE = (DataError, OverflowError, RecursionError, TypeError, ValueError)
+"""What a row's own content causes."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +101,7 @@ class MirrorWriter:
         while self._wait(pause):
             jobs, deleted = self._oldest()
             try:
-                self._write(
+                self._write_batch(
                     [entry.value for entry in jobs.values()],
                     {uid: entry.value for uid, entry in deleted.items()},
                 )
@@ -151,6 +153,21 @@ class MirrorWriter:
                     self._jobs[uid] = entry._replace(since=time.monotonic())
             for uid in deleted:
                 del self._deleted[uid]
+
+    def _write_batch(self, jobs: list[BackgroundJob], deleted: dict[str, datetime]) -> None:
+        """Writes all that can be written: a row that the database cannot hold stops no other.
+
+        Raises SQLAlchemyError where it is the database that fails.
+        """
+        try:
+            self._write(jobs, deleted)
+        except _UNWRITABLE:
+            for job in jobs:
+                try:
+                    self._write([job], {})
+                except _UNWRITABLE as error:
+                    logger.error("%s cannot be mirrored: %s", job.key, str(error).splitlines()[0])
+            self._write([], deleted)
 
     def _write(self, jobs: list[BackgroundJob], deleted: dict[str, datetime]) -> None:
         # In the order of the uid, so that two writers never wait for each other's rows.
