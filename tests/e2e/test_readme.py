@@ -101,3 +101,15 @@ def _apply_once_allowed(kubectl: Kubectl, manifest: Path) -> None:
         except LocalError:
             if time.monotonic() > deadline:
                 raise
+
+
+def test_what_the_platform_engineers_page_says_to_look_at_is_there(kubectl: Kubectl) -> None:
+    page = (ROOT / "deploy" / "README.md").read_text()
+    commands = re.findall(r"`kubectl (.*?)`", page)
+    assert len(commands) == 4
+    name = "fails-for-good"
+    attempts = "jsonpath={.status.attempts[0].jobName}"
+    job = kubectl("get", f"bgjob/{name}", "-n", "demo", "-o", attempts)
+    for command in commands:
+        words = command.replace("NAME", f"{name} -n demo").replace("JOB", f"{job} -n demo").split()
+        assert kubectl(*words), command

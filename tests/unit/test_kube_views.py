@@ -75,6 +75,15 @@ def test_the_newest_pod_of_the_latest_attempt_is_kept(first: Pod, second: Pod, k
     assert views.pod(UID) is {"first": first, "second": second}[kept]
 
 
+def test_a_strangers_pod_of_a_later_attempt_hides_no_pod_of_ours() -> None:
+    views = Views()
+    views.put_pod(UID, running(run=999, owner_uid="evil"))
+    views.put_child(UID, child_job())
+    views.put_pod(UID, running())
+    views.put_pod(UID, running(run=999, owner_uid="evil"))
+    assert views.pod(UID) == running()
+
+
 def test_a_pod_of_another_owner_is_not_kept() -> None:
     views = Views()
     views.put_child(UID, child_job())
