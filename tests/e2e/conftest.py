@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from bgjobs_local import cluster
+from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl, of_local_cluster
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".local" / "e2e"
+_ALLOWED_WITHIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
         yield Demo(process.returncode, "".join(printed))
     finally:
         cluster.down(STATE)
+
+
+def once_allowed(kubectl: Kubectl, *arguments: str, stdin: str | None = None) -> str:
+    """Calls kubectl until it succeeds: the API server takes a moment to see a changed allowlist."""
+    deadline = time.monotonic() + _ALLOWED_WITHIN_SECONDS
+    while True:
+        try:
+            return kubectl(*arguments, stdin=stdin)
+        except LocalError:
+            if time.monotonic() > deadline:
+                raise
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
 """The deployed operator with real pods, a real database and the real job images."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml
+from tests.e2e.conftest import once_allowed
 
-from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl
 
 _NAMESPACE = "e2e"
@@ -181,14 +180,8 @@ def _allow(kubectl: Kubectl, class_: str) -> None:
     """Adds a class to the allowlist and waits until the API server admits it."""
     _patch_data(kubectl, "bgjobs-allowlist", class_, "handle")
     probe = _manifest("probe", {"class": class_})
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            kubectl("create", "--dry-run=server", "-f", "-", "-n", _NAMESPACE, stdin=probe)
-            return
-        except LocalError:
-            if time.monotonic() > deadline:
-                raise
+    create = ("create", "--dry-run=server", "-f", "-", "-n", _NAMESPACE)
+    once_allowed(kubectl, *create, stdin=probe)
 
 
 def _patch_data(kubectl: Kubectl, config_map: str, key: str, value: str | None) -> None:

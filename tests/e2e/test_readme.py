@@ -5,15 +5,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
-from tests.e2e.conftest import ROOT, STATE, Demo
+from tests.e2e.conftest import ROOT, STATE, Demo, once_allowed
 from tests.unit.test_runner_readme import README as JOB_IMAGE_README
 from tests.unit.test_runner_readme import blocks as blocks_of
 
-from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,7 +73,7 @@ def test_an_image_of_ones_own_runs_in_the_cluster(kubectl: Kubectl, tmp_path: Pa
         patch = json.dumps({"data": yaml.safe_load((tmp_path / name).read_text())})
         config_map = ("configmap", f"bgjobs-{name}", "-n", "bgjobs-system")
         kubectl("patch", *config_map, "--type=merge", "-p", patch)
-    _apply_once_allowed(kubectl, tmp_path / "stock-7.yaml")
+    once_allowed(kubectl, "apply", "-f", str(tmp_path / "stock-7.yaml"))
     kubectl("wait", "bgjob/stock-7", "--for=condition=Finished", "--timeout=60s")
     result = kubectl("get", "bgjob/stock-7", "-o", "jsonpath={.status.phase} {.status.result}")
     assert result == 'Succeeded {"updated":12}'
@@ -89,18 +87,6 @@ def _build_and_load(commands: str, folder: Path) -> None:
         run(f"export BGJOBS={ROOT}; cd {folder}; {script}")
     finally:
         run("buildah rmi localhost/shop/jobs:1 localhost/bgjobs/job:dev")
-
-
-def _apply_once_allowed(kubectl: Kubectl, manifest: Path) -> None:
-    """The API server takes a moment to see a changed allowlist."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            kubectl("apply", "-f", str(manifest))
-            return
-        except LocalError:
-            if time.monotonic() > deadline:
-                raise
 
 
 def test_what_the_platform_engineers_page_says_to_look_at_is_there(kubectl: Kubectl) -> None:

@@ -254,7 +254,7 @@ class Reconciler:
         return fresh.metadata.resource_version == job.metadata.resource_version
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
-        """What the API server's refusal of a child Job means, while which others may start."""
+        """Holds the job back for as long as the API server's refusal means; others may start."""
         uid = job.metadata.uid
         if error.status == 409:
             await self._adopt(job, start)

@@ -52,7 +52,7 @@ class Resync:
             listed.add(raw["metadata"]["uid"])
             if (
                 reading.owner_uid(raw) != uid
-                or (child := read_or_none(reading.child_job, raw)) is None
+                or (child := _read_or_none(reading.child_job, raw)) is None
             ):
                 continue
             known = self._views.child(uid)
@@ -70,7 +70,7 @@ class Resync:
     async def pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
         async for raw in self._api.every(paths.ALL_PODS, labelSelector=labels.UID):
-            if pod := read_or_none(reading.pod, raw):
+            if pod := _read_or_none(reading.pod, raw):
                 self._views.put_pod(raw["metadata"]["labels"][labels.UID], pod)
 
     async def slow_starts(self) -> None:
@@ -80,7 +80,7 @@ class Resync:
         selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
         async for raw in self._api.every(paths.ALL_PODS, **selectors):
             uid = raw["metadata"]["labels"][labels.UID]
-            pod = read_or_none(reading.pod, raw)
+            pod = _read_or_none(reading.pod, raw)
             if pod is not None and pod != self._views.pod(uid):
                 self._views.put_pod(uid, pod)
                 self._queue.add(uid)
@@ -106,7 +106,7 @@ class Resync:
         listed, expired = set(), []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
-            if (job := read_or_none(parse, raw)) is None:
+            if (job := _read_or_none(parse, raw)) is None:
                 continue
             self._mirror.put(job)
             if job_has_expired(job, self._retention, self._now()):
@@ -125,7 +125,7 @@ class Resync:
     async def expired_child_jobs(self) -> None:
         """Deletes child Jobs, and their pods, that have stayed their time."""
         async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
-            child = read_or_none(reading.child_job, raw)
+            child = _read_or_none(reading.child_job, raw)
             owner = await self._owner(raw) if child and child.ended else None
             if child and owner and child_has_expired(child, owner, self._retention, self._now()):
                 path = paths.job(owner.metadata.namespace, child.name)
@@ -140,7 +140,7 @@ class Resync:
             return known
         path = paths.background_job(raw["metadata"]["namespace"], annotations[labels.NAME])
         found = await self._api.get(path)
-        owner = read_or_none(parse, found) if found else None
+        owner = _read_or_none(parse, found) if found else None
         return owner if owner and owner.metadata.uid == uid else None
 
     async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
@@ -165,7 +165,7 @@ class Resync:
 Read = TypeVar("Read")
 
 
-def read_or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
+def _read_or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
     """None for what anybody may have made by hand under our labels, or by an older schema."""
     try:
         return reader(raw)
