@@ -189,9 +189,16 @@ def allow(server: Server, data: Mapping[str, str]) -> None:
 
 def await_true(what: str, condition: Callable[[], bool]) -> None:
     """For what the API server's own watches bring about."""
-    deadline = time.monotonic() + _ACTIVE_WITHIN_S
+    wait_until(condition, lambda: f"not yet: {what}", _ACTIVE_WITHIN_S)
+
+
+def wait_until(
+    condition: Callable[[], bool], otherwise: Callable[[], str], within_s: float
+) -> None:
+    """For what no watch tells; fails with what `otherwise` says."""
+    deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {_ACTIVE_WITHIN_S} s: {what}"
+        assert time.monotonic() < deadline, f"after {within_s:.0f} s {otherwise()}"
         time.sleep(0.05)
 
 

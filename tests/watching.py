@@ -189,15 +189,5 @@ def wait_row_where(database: sa.Engine, uid: str, condition: Condition) -> Mappi
             rows[:] = connection.execute(_ROW, {"uid": uid}).mappings()
         return any(condition(row) for row in rows)
 
-    wait_until(is_there, lambda: f"the row is not as wanted: {[*map(dict, rows)]}")
+    api.wait_until(is_there, lambda: f"the row is not as wanted: {[*map(dict, rows)]}", _WITHIN_S)
     return dict(rows[0])
-
-
-def wait_until(
-    condition: Callable[[], bool], otherwise: Callable[[], str], within_s: float = _WITHIN_S
-) -> None:
-    """For what no watch tells; fails with what `otherwise` says."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"after {within_s:.0f} s {otherwise()}"
-        time.sleep(0.05)

@@ -69,9 +69,10 @@ def _let_it_do_everything(jobs: Jobs) -> None:
     wait(jobs, "cancelled", phase("Cancelled"))
     wait(jobs, "stuck", reason("ImagePullBackOff"))
     wait_event(jobs.server, jobs.namespace, "succeeds", "Succeeded")
-    watching.wait_until(
+    api.wait_until(
         lambda: api.request(jobs.server, "GET", f"{jobs.path}/expires").status == 404,
         lambda: "expires is still there",
+        within_s=20,
     )
 
 

@@ -14,7 +14,6 @@ from tests.watching import (
     wait_event,
     wait_finished,
     wait_row_where,
-    wait_until,
 )
 
 _HANGS = {"lasts": "1h"}
@@ -84,7 +83,7 @@ def test_a_deleted_job_leaves_no_job_and_no_pod(jobs: Jobs, name: str) -> None:
     uid = submit(jobs, name, pods=[_HANGS])
     wait(jobs, name, phase("Running"))
     assert api.request(jobs.server, "DELETE", f"{jobs.path}/{name}").status == 200
-    wait_until(
+    api.wait_until(
         lambda: (child_jobs(jobs, uid), pods(jobs, uid)) == ([], []),
         lambda: f"are left: {child_jobs(jobs, uid)}, {pods(jobs, uid)}",
         within_s=_GARBAGE_COLLECTED_WITHIN_S,
