@@ -3,30 +3,27 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from bgjobs import metrics
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.observing import Observer, current
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
-from bgjobs.domain.names import child_job_name
-from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
+from bgjobs.domain.observation import ChildJob, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, runtime_for
-from bgjobs.kube import labels, manifests, paths, reading
+from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Views
 from bgjobs.mirror.writer import MirrorWriter
 
 _SHOWN_AFTER = timedelta(seconds=1)
 """A state that does not last this long is never written."""
-
-_VIEW_TRUSTED_FOR = timedelta(seconds=30)
-"""How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
 
 _REFUSED_FOR = timedelta(seconds=30)
 _CONFLICT_FOR = timedelta(seconds=10)
@@ -65,9 +62,8 @@ class Reconciler:
         self._events = events
         self._mirror = mirror
         self._now = now
+        self._observer = Observer(api, views, now)
         self._refusals: dict[str, Refusal] = {}
-        self._unsure: set[str] = set()
-        """BackgroundJobs of which a start was sent and not answered."""
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._mirrored: dict[str, str] = {}
 
@@ -77,7 +73,7 @@ class Reconciler:
         if job is None:
             self._forget(uid)
             return
-        seen = await self._observe(job)
+        seen = await self._observer.observe(job, self._refusals.get(uid))
         decision = decide(seen, self._configuration.current, self._now())
         if decision.look_again_at is not None:
             self._queue.add_at(uid, decision.look_again_at)
@@ -85,7 +81,8 @@ class Reconciler:
             self._admission.hold(uid, self._group(job))
         elif decision.start is None:
             self._admission.release(uid)
-        if seen.child is None and _ends_unstarted(job, decision) and await self._find_child(job):
+        unstarted = seen.child is None and _ends_unstarted(job, decision)
+        if unstarted and await self._observer.find_child(job):
             self._queue.add(uid)
             return
         if decision.stop is not None:
@@ -99,7 +96,7 @@ class Reconciler:
             self._copy_to_mirror(job)
             return
         job = await self._show(job, decision)
-        if _current(job, self._views.child(uid)) is None and decision.start is None:
+        if current(job, self._views.child(uid)) is None and decision.start is None:
             self._admission.release(uid)
         self._copy_to_mirror(job)
 
@@ -109,25 +106,20 @@ class Reconciler:
         if job is None or uid not in self._views.left:
             return job
         self._views.left.discard(uid)
-        if job.status.phase is Phase.SUCCEEDED:
-            return None  # the watch leaves those out; our own write of it is recorded already
-        raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
-        if raw is None or raw["metadata"]["uid"] != uid:
+        if job.status.phase is not Phase.SUCCEEDED:
+            job = await self._observer.read_job(job)
+        if job is None:
             self._mirror.deleted(uid, self._now())
-            return None
-        job = parse(raw)
-        if job.status.phase is Phase.SUCCEEDED:
+        elif job.status.phase is Phase.SUCCEEDED:  # the watch leaves those out
             self._copy_to_mirror(job)
             return None
-        self._views.put_job(job)
-        return self._views.job(uid)
+        return job
 
     def _forget(self, uid: str) -> None:
         self._views.forget(uid)
         self._admission.release(uid)
         self._hints.forget(uid)
         self._refusals.pop(uid, None)
-        self._unsure.discard(uid)
         self._decided.pop(uid, None)
         self._mirrored.pop(uid, None)
 
@@ -137,77 +129,6 @@ class Reconciler:
         if self._mirrored.get(uid) != version:
             self._mirrored[uid] = version
             self._mirror.put(job)
-
-    async def _observe(self, job: BackgroundJob) -> Observation:
-        uid = job.metadata.uid
-        child = await self._child(job)
-        pod = self._pod(job, child)
-        ended = child and (child.succeeded or child.failed_message is not None or child.gone)
-        if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
-            pod = await self._read_pod(job, child)
-        return Observation(job=job, child=child, pod=pod, refusal=self._refusals.get(uid))
-
-    async def _child(self, job: BackgroundJob) -> ChildJob | None:
-        """The child Job of the current attempt, read anew where the view may be wrong."""
-        uid, ref = job.metadata.uid, job.status.job_ref
-        child = _current(job, self._views.child(uid))
-        if child is None:
-            if job.status.finished:
-                return None
-            if ref is None:
-                return await self._find_child(job) if uid in self._unsure else None
-            child = ChildJob(
-                name=ref.name,
-                uid=ref.uid,
-                resource_version="0",
-                run=ref.run,
-                attempt=ref.attempt,
-                created=self._now(),
-            )
-            self._views.put_child(uid, child)
-        elif not child.deleting and uid not in self._views.doubtful:
-            return child
-        self._views.doubtful.discard(uid)
-        await self._read_child(job, child)
-        return _current(job, self._views.child(uid))
-
-    async def _find_child(self, job: BackgroundJob) -> ChildJob | None:
-        """The child Job of a start whose answer was lost, if there is one."""
-        metadata, status = job.metadata, job.status
-        name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
-        raw = await self._api.get(paths.job(metadata.namespace, name))
-        self._unsure.discard(metadata.uid)
-        if raw is None or reading.owner_uid(raw) != metadata.uid:
-            return None
-        self._took(job, raw)
-        return self._views.child(metadata.uid)
-
-    async def _read_child(self, job: BackgroundJob, known: ChildJob) -> None:
-        raw = await self._api.get(paths.job(job.metadata.namespace, known.name))
-        if raw is None or raw["metadata"]["uid"] != known.uid:
-            self._views.child_is_gone(job.metadata.uid)
-        else:
-            self._views.put_child(job.metadata.uid, reading.child_job(raw))
-
-    async def _read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
-        """The child Job's pod as it is now: its last words may not have been seen yet."""
-        selector = f"{labels.UID}={job.metadata.uid}"
-        found = False
-        async for raw in self._api.every(
-            paths.pods(job.metadata.namespace), labelSelector=selector
-        ):
-            if reading.owner_uid(raw) == child.uid:
-                found = True
-                self._views.put_pod(job.metadata.uid, reading.pod(raw))
-        known = self._pod(job, child)
-        if known is not None and not found:
-            self._views.remove_pod(job.metadata.uid, known)
-        return self._pod(job, child)
-
-    def _pod(self, job: BackgroundJob, child: ChildJob | None) -> Pod | None:
-        """The child Job's own pod; others may bear its labels."""
-        pod = _current(job, self._views.pod(job.metadata.uid))
-        return pod if pod and child and pod.owner_uid == child.uid else None
 
     def _group(self, job: BackgroundJob) -> str:
         runtimes = self._configuration.current.runtimes
@@ -219,10 +140,10 @@ class Reconciler:
         manifest = manifests.child_job(job, start)
         if not self._admission.acquire(start.candidate):
             return False
-        if not await self._is_fresh(job):
+        if not await self._observer.is_fresh(job):
             self._queue.add(uid)
             return False
-        self._unsure.add(uid)
+        self._views.unsure.add(uid)
         try:
             raw = await self._api.create(paths.jobs(job.metadata.namespace), manifest)
         except ApiError as error:
@@ -233,25 +154,12 @@ class Reconciler:
 
     def _took(self, job: BackgroundJob, raw: dict[str, Any]) -> None:
         uid = job.metadata.uid
-        self._unsure.discard(uid)
+        self._views.unsure.discard(uid)
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._hints.forget(uid)
         self._views.put_child(uid, reading.child_job(raw))
         self._queue.add_at(uid, self._now() + _SHOWN_AFTER)
-
-    async def _is_fresh(self, job: BackgroundJob) -> bool:
-        """Whether the view is no older than a silent watch allows; where not, reads it anew."""
-        heard = self._views.heard_at
-        if heard is not None and self._now() - heard < _VIEW_TRUSTED_FOR:
-            return True
-        raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
-        if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
-            self._views.left.add(job.metadata.uid)
-            return False
-        fresh = parse(raw)
-        self._views.put_job(fresh)
-        return fresh.metadata.resource_version == job.metadata.resource_version
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
         """Holds the job back for as long as the API server's refusal means; others may start."""
@@ -272,7 +180,7 @@ class Reconciler:
             message = f"The API server does not take the Job at present; it is tried again: {error}"
             self._hold_back(uid, Reason.QUEUED, message, _BUSY_FOR)
         if error.status < _MAY_HAVE_BEEN_CARRIED_OUT:
-            self._unsure.discard(uid)
+            self._views.unsure.discard(uid)
         self._queue.add(uid)
 
     async def _adopt(self, job: BackgroundJob, start: Start) -> None:
@@ -301,8 +209,7 @@ class Reconciler:
         if child.deleting:
             return
         uid = job.metadata.uid
-        await self._read_child(job, child)
-        seen = self._views.child(uid)
+        seen = await self._observer.read_child(job, child)
         self._queue.add(uid)
         if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
             return
@@ -372,14 +279,3 @@ def _ends_unstarted(job: BackgroundJob, decision: Decision) -> bool:
     status = decision.status
     held = status.reason is Reason.SUSPENDED
     return status != job.status and not job.status.finished and (status.finished or held)
-
-
-View = TypeVar("View", ChildJob, Pod)
-
-
-def _current(job: BackgroundJob, view: View | None) -> View | None:
-    """The view, if it is of the attempt that is under way or comes next."""
-    status = job.status
-    if view is None or (view.run, view.attempt) != (status.run, status.next_attempt):
-        return None
-    return view

@@ -26,6 +26,8 @@ class Views:
         """BackgroundJobs that left their watch: gone, or only no longer selected."""
         self.doubtful: set[str] = set()
         """BackgroundJobs whose child Job may have changed without a watch to tell."""
+        self.unsure: set[str] = set()
+        """BackgroundJobs of which a start was sent and not answered."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._jobs))
@@ -80,6 +82,7 @@ class Views:
         self._pods.pop(uid, None)
         self.left.discard(uid)
         self.doubtful.discard(uid)
+        self.unsure.discard(uid)
 
 
 def _version(job: BackgroundJob) -> int:

@@ -1,0 +1,125 @@
+"""What there is of one BackgroundJob: from the views where they can be trusted, else read anew."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from bgjobs.domain.names import child_job_name
+from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
+from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.kube import labels, paths, reading
+from bgjobs.kube.api import Api
+from bgjobs.kube.views import Views
+
+_VIEW_TRUSTED_FOR = timedelta(seconds=30)
+"""How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
+
+
+class Observer:
+    """Reads of one BackgroundJob what its decision needs. All raise ApiError and network errors."""
+
+    def __init__(self, api: Api, views: Views, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._views = views
+        self._now = now
+
+    async def read_job(self, job: BackgroundJob) -> BackgroundJob | None:
+        """The BackgroundJob as it is now, None if it is gone."""
+        raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
+        if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
+            return None
+        self._views.put_job(parse(raw))
+        return self._views.job(job.metadata.uid)
+
+    async def observe(self, job: BackgroundJob, refusal: Refusal | None) -> Observation:
+        child = await self._child(job)
+        pod = self._pod(job, child)
+        ended = child and (child.succeeded or child.failed_message is not None or child.gone)
+        if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
+            pod = await self._read_pod(job, child)
+        return Observation(job=job, child=child, pod=pod, refusal=refusal)
+
+    async def find_child(self, job: BackgroundJob) -> ChildJob | None:
+        """The child Job of the attempt that comes next, if it is there though no view tells."""
+        metadata, status = job.metadata, job.status
+        name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
+        raw = await self._api.get(paths.job(metadata.namespace, name))
+        self._views.unsure.discard(metadata.uid)
+        if raw is None or reading.owner_uid(raw) != metadata.uid:
+            return None
+        self._views.put_child(metadata.uid, reading.child_job(raw))
+        return self._views.child(metadata.uid)
+
+    async def read_child(self, job: BackgroundJob, known: ChildJob) -> ChildJob | None:
+        """The child Job as it is now, marked gone where it is."""
+        raw = await self._api.get(paths.job(job.metadata.namespace, known.name))
+        if raw is None or raw["metadata"]["uid"] != known.uid:
+            self._views.child_is_gone(job.metadata.uid)
+        else:
+            self._views.put_child(job.metadata.uid, reading.child_job(raw))
+        return current(job, self._views.child(job.metadata.uid))
+
+    async def is_fresh(self, job: BackgroundJob) -> bool:
+        """Whether the view is no older than a silent watch allows; where not, reads it anew."""
+        heard = self._views.heard_at
+        if heard is not None and self._now() - heard < _VIEW_TRUSTED_FOR:
+            return True
+        fresh = await self.read_job(job)
+        if fresh is None:
+            self._views.left.add(job.metadata.uid)
+            return False
+        return fresh.metadata.resource_version == job.metadata.resource_version
+
+    async def _child(self, job: BackgroundJob) -> ChildJob | None:
+        """The child Job of the current attempt, read anew where the view may be wrong."""
+        uid, ref = job.metadata.uid, job.status.job_ref
+        child = current(job, self._views.child(uid))
+        if child is None:
+            if job.status.finished:
+                return None
+            if ref is None:
+                return await self.find_child(job) if uid in self._views.unsure else None
+            child = ChildJob(
+                name=ref.name,
+                uid=ref.uid,
+                resource_version="0",
+                run=ref.run,
+                attempt=ref.attempt,
+                created=self._now(),
+            )
+            self._views.put_child(uid, child)
+        elif not child.deleting and uid not in self._views.doubtful:
+            return child
+        self._views.doubtful.discard(uid)
+        return await self.read_child(job, child)
+
+    async def _read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
+        """The child Job's pod as it is now: its last words may not have been seen yet."""
+        selector = f"{labels.UID}={job.metadata.uid}"
+        found = False
+        async for raw in self._api.every(
+            paths.pods(job.metadata.namespace), labelSelector=selector
+        ):
+            if reading.owner_uid(raw) == child.uid:
+                found = True
+                self._views.put_pod(job.metadata.uid, reading.pod(raw))
+        known = self._pod(job, child)
+        if known is not None and not found:
+            self._views.remove_pod(job.metadata.uid, known)
+        return self._pod(job, child)
+
+    def _pod(self, job: BackgroundJob, child: ChildJob | None) -> Pod | None:
+        """The child Job's own pod; others may bear its labels."""
+        pod = current(job, self._views.pod(job.metadata.uid))
+        return pod if pod and child and pod.owner_uid == child.uid else None
+
+
+View = TypeVar("View", ChildJob, Pod)
+
+
+def current(job: BackgroundJob, view: View | None) -> View | None:
+    """The view, if it is of the attempt that is under way or comes next."""
+    status = job.status
+    if view is None or (view.run, view.attempt) != (status.run, status.next_attempt):
+        return None
+    return view
