@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import kopf
@@ -86,22 +86,34 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
-async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: MirrorWriter) -> None:
-    """Runs until kopf ends, which it does on SIGTERM and on what it cannot survive."""
+class Parts(NamedTuple):
+    """What works together behind the handlers."""
+
+    views: Views
+    queue: WorkQueue
+    admission: AdmissionQueue
+    hints: HintQueue
+    events: EventPoster
+    configuration: ConfigurationKeeper
+    reconciler: Reconciler
+    resync: Resync
+
+
+def assemble(
+    settings: Settings, api: Api, mirror: MirrorWriter, now: Callable[[], datetime]
+) -> Parts:
     views = Views()
-    queue = WorkQueue(clock.now)
+    queue = WorkQueue(now)
     events = EventPoster(api)
     add_urgently: Callable[[str], None] = partial(queue.add, priority=URGENT)
     admission = AdmissionQueue(
         max_concurrent=settings.max_concurrent,
         ageing=timedelta(seconds=settings.ageing_seconds),
-        now=clock.now,
+        now=now,
         admitted=add_urgently,
     )
     hints = HintQueue(settings.hints_per_second, permitted=queue.add)
-    configuration = ConfigurationKeeper(
-        events, clock.now, changed=partial(_queue_all, views, queue)
-    )
+    configuration = ConfigurationKeeper(events, now, changed=partial(_queue_all, views, queue))
     reconciler = Reconciler(
         api=api,
         views=views,
@@ -111,7 +123,7 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         configuration=configuration,
         events=events,
         mirror=mirror,
-        now=clock.now,
+        now=now,
     )
     retention = Retention(
         succeeded_seconds=settings.ttl_seconds_after_success,
@@ -119,25 +131,34 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         child_succeeded_seconds=settings.child_ttl_seconds_after_success,
         child_unsuccessful_seconds=settings.child_ttl_seconds_otherwise,
     )
-    resync = Resync(api, views, queue, mirror, retention, clock.now)
+    resync = Resync(api, views, queue, mirror, retention, now)
+    return Parts(views, queue, admission, hints, events, configuration, reconciler, resync)
+
+
+async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: MirrorWriter) -> None:
+    """Runs until kopf ends, which it does on SIGTERM and on what it cannot survive."""
+    parts = assemble(settings, api, mirror, clock.now)
+    queue, resync = parts.queue, parts.resync
     # Child Jobs and pods come first: a job must not be started again for want of seeing them.
     await resync.child_jobs()
     await resync.pods()
 
     ready = asyncio.Event()
     metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
-    metrics.WAITING.set_function(lambda: admission.waiting)
-    metrics.RUNNING.set_function(lambda: admission.running)
+    metrics.WAITING.set_function(lambda: parts.admission.waiting)
+    metrics.RUNNING.set_function(lambda: parts.admission.running)
     metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)
 
     background = [
-        Workers(queue, reconciler.reconcile, clock.now).run(settings.workers),
-        events.run(),
-        hints.run(),
+        Workers(queue, parts.reconciler.reconcile, clock.now).run(settings.workers),
+        parts.events.run(),
+        parts.hints.run(),
         http.serve(settings.http_port, ready.is_set),
         *(
-            configmaps.follow(api, settings.namespace, name, partial(configuration.seen, name))
+            configmaps.follow(
+                api, settings.namespace, name, partial(parts.configuration.seen, name)
+            )
             for name in (ALLOWLIST, RUNTIMES)
         ),
         repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
@@ -149,7 +170,7 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         tasks = [group.create_task(coroutine) for coroutine in background]
         # Lets them begin: kopf, when it ends, first waits 5 s for all tasks younger than itself.
         await asyncio.sleep(0)
-        await _watch(views, queue, clock.now, ready)
+        await _watch(parts.views, queue, clock.now, ready)
         for task in tasks:
             task.cancel()
 
