@@ -10,12 +10,7 @@ from bgjobs.domain.configuration import ALLOWLIST, Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import condition, finished, observed, waiting
-from bgjobs.domain.resource import (
-    MAX_PARAMETERS_BYTES,
-    BackgroundJob,
-    Phase,
-    Reason,
-)
+from bgjobs.domain.resource import MAX_PARAMETERS_BYTES, BackgroundJob, Reason
 
 
 def configured(seen: Observation, config: Configuration, _: datetime) -> Decision | None:
@@ -63,7 +58,7 @@ def _waits_for_allowlist(job: BackgroundJob, message: str, problem: str) -> Deci
 
 def _rejected(job: BackgroundJob, reason: Reason, message: str, now: datetime) -> Decision:
     new = condition(job, "Accepted", False, str(reason), message, now)
-    status = finished(job, observed(job), Phase.REJECTED, reason, message, now)
+    status = finished(job, observed(job), reason, message, now)
     status = msgspec.structs.replace(status, conditions=with_condition(status.conditions, new))
-    event = Event(type=EventType.WARNING, reason=str(Phase.REJECTED), message=message)
+    event = Event(type=EventType.WARNING, reason=str(status.phase), message=message)
     return Decision(status=status, urgent=True, event=event)

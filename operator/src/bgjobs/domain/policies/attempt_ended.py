@@ -13,6 +13,7 @@ from bgjobs.domain.outcome import Ending, ending
 from bgjobs.domain.policies.changes import (
     accepted,
     attempts_allowed,
+    because,
     clock,
     costs_retry,
     finished,
@@ -47,9 +48,9 @@ def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decisio
         case AttemptOutcome.SUCCEEDED:
             too_late = " The cancel came too late." if seen.job.spec.cancelled else ""
             message = f"{number} succeeded.{too_late}"
-            return _finish(seen.job, status, Phase.SUCCEEDED, end, message, now)
+            return _finish(seen.job, status, end, message, now)
         case AttemptOutcome.CANCELLED:
-            return _finish(seen.job, status, Phase.CANCELLED, end, end.message, now)
+            return _finish(seen.job, status, end, end.message, now)
         case AttemptOutcome.SUSPENDED:
             stopped = msgspec.structs.replace(seen.job, status=status)
             message = f"{number} {end.message}."
@@ -158,10 +159,10 @@ def _after_failure(
         end = msgspec.structs.replace(end, reason=Reason.ERROR)
     if end.final:
         message = f"{what}. This exit code ends retrying."
-        return _finish(job, status, Phase.FAILED, end, message, now)
+        return _finish(job, status, end, message, now)
     if status.retries_used >= priority.effective_retries(job.spec):
         message = f"{what}. No retry is left ({priority.explain_retries(job.spec)})."
-        return _finish(job, status, Phase.FAILED, end, message, now)
+        return _finish(job, status, end, message, now)
     status = msgspec.structs.replace(status, retries_used=status.retries_used + 1)
     pause = timedelta(seconds=retry_pause_seconds(job, status))
     return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
@@ -171,9 +172,7 @@ def _retry(
     status: Status, reason: Reason, what: str, due: datetime, event: str = "RetryScheduled"
 ) -> Decision:
     message = f"{what}. Attempt {status.next_attempt} starts at {clock(due)}."
-    retrying = msgspec.structs.replace(
-        status, phase=Phase.RETRYING, reason=reason, message=message, next_attempt_time=due
-    )
+    retrying = msgspec.structs.replace(because(status, reason, message), next_attempt_time=due)
     return Decision(
         status=retrying,
         urgent=True,
@@ -183,11 +182,9 @@ def _retry(
 
 
 def _finish(
-    job: BackgroundJob, status: Status, phase: Phase, end: Ending, message: str, now: datetime
+    job: BackgroundJob, status: Status, end: Ending, message: str, now: datetime
 ) -> Decision:
-    normal = phase in (Phase.SUCCEEDED, Phase.CANCELLED)
-    event = Event(
-        type=EventType.NORMAL if normal else EventType.WARNING, reason=str(phase), message=message
-    )
-    status = finished(job, status, phase, end.reason, message, now)
+    status = finished(job, status, end.reason, message, now)
+    type_ = EventType.WARNING if status.phase is Phase.FAILED else EventType.NORMAL
+    event = Event(type=type_, reason=str(status.phase), message=message)
     return Decision(status=status, urgent=True, event=event)

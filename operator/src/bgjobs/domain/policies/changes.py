@@ -6,6 +6,7 @@ import msgspec
 
 from bgjobs.domain import priority
 from bgjobs.domain.conditions import with_condition
+from bgjobs.domain.phase import phase_of
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
@@ -62,17 +63,16 @@ def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
     return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
 
 
+def because(status: Status, reason: Reason, message: str) -> Status:
+    """The status with this reason, and the phase that follows from it."""
+    phase = phase_of(reason, status.next_attempt)
+    return msgspec.structs.replace(status, phase=phase, reason=reason, message=cut(message))
+
+
 def waiting(job: BackgroundJob, reason: Reason, message: str, until: datetime | None) -> Status:
     """The status of a job that has no attempt under way."""
-    status = observed(job)
-    return msgspec.structs.replace(
-        status,
-        phase=Phase.PENDING if status.next_attempt == 1 else Phase.RETRYING,
-        reason=reason,
-        message=cut(message),
-        next_attempt_time=until,
-        job_ref=None,
-    )
+    status = because(observed(job), reason, message)
+    return msgspec.structs.replace(status, next_attempt_time=until, job_ref=None)
 
 
 def condition(
@@ -97,17 +97,15 @@ def accepted(job: BackgroundJob, status: Status, now: datetime) -> Status:
 
 
 def finished(
-    job: BackgroundJob, status: Status, phase: Phase, reason: Reason, message: str, now: datetime
+    job: BackgroundJob, status: Status, reason: Reason, message: str, now: datetime
 ) -> Status:
     """The status of a job whose run is over."""
-    message = cut(message)
     finish = status.attempts[-1].finish if status.attempts else None
+    status = because(status, reason, message)
+    phase = status.phase
     new = condition(job, "Finished", True, str(phase), message, now)
     return msgspec.structs.replace(
         status,
-        phase=phase,
-        reason=reason,
-        message=message,
         conditions=with_condition(status.conditions, new),
         completion_time=finish if phase in (Phase.SUCCEEDED, Phase.FAILED) else seconds(now),
         next_attempt_time=None,

@@ -8,8 +8,8 @@ from bgjobs.domain.conditions import with_condition
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import condition, observed
-from bgjobs.domain.resource import Phase, Reason
+from bgjobs.domain.policies.changes import because, condition, observed
+from bgjobs.domain.resource import Reason
 
 
 def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -23,9 +23,6 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
     new = condition(job, "Finished", False, "Retried", message, now)
     restarted = msgspec.structs.replace(
         observed(job),
-        phase=Phase.PENDING,
-        reason=Reason.QUEUED,
-        message=message,
         conditions=with_condition(status.conditions, new),
         observed_start_requests=job.spec.start_requests,
         run=run,
@@ -38,4 +35,5 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         result=None,
     )
     event = Event(type=EventType.NORMAL, reason="RetryRequested", message=message)
-    return Decision(status=restarted, urgent=True, event=event, look_again_at=now)
+    queued = because(restarted, Reason.QUEUED, message)
+    return Decision(status=queued, urgent=True, event=event, look_again_at=now)

@@ -17,7 +17,7 @@ from bgjobs.domain.policies.changes import (
     waiting,
 )
 from bgjobs.domain.ranking import Candidate
-from bgjobs.domain.resource import AttemptOutcome, BackgroundJob, Phase, Reason
+from bgjobs.domain.resource import AttemptOutcome, BackgroundJob, Reason
 from bgjobs.domain.runtimes import runtime_for
 
 
@@ -32,8 +32,8 @@ def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         f"({priority.explain_retries(seen.job.spec)})."
     )
     reason = last.reason if costs_retry(last.outcome, status) else Reason.ERROR
-    failed = finished(seen.job, observed(seen.job), Phase.FAILED, reason, message, now)
-    event = Event(type=EventType.WARNING, reason=str(Phase.FAILED), message=message)
+    failed = finished(seen.job, observed(seen.job), reason, message, now)
+    event = Event(type=EventType.WARNING, reason=str(failed.phase), message=message)
     return Decision(status=failed, urgent=True, event=event)
 
 

@@ -2,13 +2,11 @@
 
 from datetime import datetime, timedelta
 
-import msgspec
-
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import finished, observed, waiting
-from bgjobs.domain.resource import Phase, Reason
+from bgjobs.domain.policies.changes import because, finished, observed, waiting
+from bgjobs.domain.resource import Reason
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
 """Nothing tells when a deleted Job itself is gone."""
@@ -21,18 +19,14 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
     why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
     if seen.child is None:
         message = f"Cancelled{why} before attempt {seen.job.status.next_attempt} started."
-        status = finished(
-            seen.job, observed(seen.job), Phase.CANCELLED, Reason.CANCELLED, message, now
-        )
-        event = Event(type=EventType.NORMAL, reason=str(Phase.CANCELLED), message=message)
+        status = finished(seen.job, observed(seen.job), Reason.CANCELLED, message, now)
+        event = Event(type=EventType.NORMAL, reason=str(status.phase), message=message)
         return Decision(status=status, urgent=True, event=event)
-    status = msgspec.structs.replace(
-        observed(seen.job),
-        phase=Phase.CANCELLING,
-        reason=Reason.CANCELLING,
-        message=f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
-        "and killed if it does not within its grace period.",
+    message = (
+        f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
+        "and killed if it does not within its grace period."
     )
+    status = because(observed(seen.job), Reason.CANCELLING, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
@@ -45,11 +39,8 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
         message = "Suspended: set spec.suspend to false to go on."
         until = seen.job.status.next_attempt_time
         return Decision(status=waiting(seen.job, Reason.SUSPENDED, message, until))
-    status = msgspec.structs.replace(
-        observed(seen.job),
-        reason=Reason.SUSPENDED,
-        message=f"Being suspended: attempt {seen.child.attempt} is told to end.",
-    )
+    message = f"Being suspended: attempt {seen.child.attempt} is told to end."
+    status = because(observed(seen.job), Reason.SUSPENDED, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )

@@ -7,8 +7,8 @@ import msgspec
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import ChildJob, Observation, PodPhase
-from bgjobs.domain.policies.changes import accepted, attempts_allowed, clock, observed
-from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, JobRef, Phase, Reason, Status, cut
+from bgjobs.domain.policies.changes import accepted, attempts_allowed, because, clock, observed
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, JobRef, Reason, Status, cut
 
 _WAITING_REASONS = {
     "Unschedulable": Reason.UNSCHEDULABLE,
@@ -31,8 +31,7 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if seen.pod is not None and seen.pod.phase is not PodPhase.PENDING:
         since = f" since {clock(seen.pod.started)}" if seen.pod.started else ""
         message = f"{number} runs on {seen.pod.node_name}{since}."
-        return Decision(status=_at(status, Phase.RUNNING, Reason.RUNNING, message))
-    phase = Phase.PENDING if seen.child.attempt == 1 else Phase.RETRYING
+        return Decision(status=because(status, Reason.RUNNING, message))
     waiting = seen.pod.waiting if seen.pod else None
     reason = _WAITING_REASONS.get(waiting.reason, Reason.STARTING) if waiting else Reason.STARTING
     message = f"{number} starts: its pod is being created"
@@ -41,12 +40,12 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         message = f"{number} cannot start: {why.rstrip('. ')}"
     limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
     if not limit:
-        return Decision(status=_at(status, phase, reason, f"{message}."))
+        return Decision(status=because(status, reason, f"{message}."))
     deadline = seen.child.created + limit
     expired = now >= deadline
     message = f"{message}. It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
     return Decision(
-        status=_at(status, phase, reason, message),
+        status=because(status, reason, message),
         stop=seen.child if expired else None,
         look_again_at=now + _LOOK_AGAIN_AFTER if expired else deadline,
     )
@@ -62,7 +61,3 @@ def _with_child(status: Status, child: ChildJob, seen: Observation) -> Status:
         observed_start_requests=seen.job.spec.start_requests,
         next_attempt_time=None,
     )
-
-
-def _at(status: Status, phase: Phase, reason: Reason, message: str) -> Status:
-    return msgspec.structs.replace(status, phase=phase, reason=reason, message=message)
