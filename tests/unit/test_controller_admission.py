@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.builders import NOW, Time, seconds
 
 from bgjobs.controller.admission import AdmissionQueue
-from bgjobs.domain.ranking import Candidate
+from bgjobs.domain.ranking import Blocked, Candidate, Limit
 from bgjobs.domain.resource import Priority
 
 HIGH, MEDIUM, LOW = Priority.HIGH, Priority.MEDIUM, Priority.LOW
@@ -24,10 +24,16 @@ def candidate(uid: str, priority: Priority = MEDIUM, since: float = 0, **more: A
 class Queue(AdmissionQueue):
     """An admission queue that remembers whom it called, with a clock of its own."""
 
-    def __init__(self, max_concurrent: int = 1) -> None:
+    def __init__(self, max_concurrent: int = 1, start_window: int = 0) -> None:
         self.time = Time()
         self.called: list[str] = []
-        super().__init__(max_concurrent, timedelta(minutes=5), self.time.now, self.called.append)
+        super().__init__(
+            max_concurrent,
+            start_window,
+            timedelta(minutes=5),
+            self.time.now,
+            self.called.append,
+        )
 
     def starts(self, count: int) -> list[str]:
         """Frees one slot after the other and says who got it."""
@@ -39,7 +45,7 @@ class Queue(AdmissionQueue):
 def full(*candidates: Candidate) -> Queue:
     """A queue whose only slot is taken, with candidates that wait."""
     queue = Queue()
-    queue.hold("holder", "default")
+    queue.hold("holder", "default", starting=False)
     for each in candidates:
         assert not queue.acquire(each)
     return queue
@@ -80,7 +86,7 @@ def test_a_job_that_holds_a_slot_takes_no_second_one() -> None:
     queue = Queue(max_concurrent=2)
     assert queue.acquire(candidate("a"))
     assert queue.acquire(candidate("a"))
-    queue.hold("a", "default")
+    queue.hold("a", "default", starting=False)
     assert queue.running == 1
 
 
@@ -93,7 +99,7 @@ def test_a_release_without_a_slot_frees_none() -> None:
 
 def test_a_job_that_runs_already_counts_though_there_is_no_room() -> None:
     queue = full()
-    queue.hold("another", "default")
+    queue.hold("another", "default", starting=False)
     assert queue.running == 2
     queue.release("another")
     assert not queue.acquire(candidate("a"))
@@ -169,15 +175,15 @@ def test_a_group_is_limited_by_itself() -> None:
 
 def test_a_full_group_holds_up_no_other() -> None:
     queue = Queue(max_concurrent=2)
-    queue.hold("holder", "shop")
+    queue.hold("holder", "shop", starting=False)
     assert not queue.acquire(candidate("blocked", HIGH, group="shop", group_limit=1))
     assert queue.acquire(candidate("free", LOW))
 
 
 def test_a_full_group_holds_up_no_aged_start_of_another() -> None:
     queue = Queue(max_concurrent=2)
-    queue.hold("shop holder", "shop")
-    queue.hold("holder", "default")
+    queue.hold("shop holder", "shop", starting=False)
+    queue.hold("holder", "default", starting=False)
     queue.acquire(candidate("blocked", LOW, since=-900, group="shop", group_limit=1))
     for n in range(4):
         queue.acquire(candidate(f"high {n}", HIGH, since=400 + n))
@@ -187,8 +193,8 @@ def test_a_full_group_holds_up_no_aged_start_of_another() -> None:
 
 def test_a_job_whose_group_changes_counts_against_the_new_one() -> None:
     queue = Queue(max_concurrent=0)
-    queue.hold("a", "old")
-    queue.hold("b", "new")
+    queue.hold("a", "old", starting=False)
+    queue.hold("b", "new", starting=False)
     assert not queue.acquire(candidate("c", group="old", group_limit=1))
     assert not queue.acquire(candidate("c", group="new", group_limit=1))
     queue.release("a")
@@ -202,6 +208,47 @@ def test_a_raised_limit_lets_jobs_in_when_they_ask_again() -> None:
     assert queue.acquire(candidate("a", group="shop", group_limit=1))
     assert not queue.acquire(candidate("b", group="shop", group_limit=1))
     assert queue.acquire(candidate("b", group="shop", group_limit=2))
+
+
+def test_as_many_pods_start_at_once_as_the_window_lets() -> None:
+    queue = Queue(max_concurrent=0, start_window=2)
+    assert [queue.acquire(candidate(uid)) for uid in "abc"] == [True, True, False]
+    assert queue.blocked_by("default") == Blocked(by=Limit.START_WINDOW, limit=2)
+    queue.hold("a", "default", starting=True)
+    assert queue.called == []
+    queue.hold("a", "default", starting=False)
+    assert queue.called == ["c"]
+    assert (queue.running, queue.starting) == (3, 2)
+
+
+def test_a_job_that_ends_while_it_starts_leaves_the_window() -> None:
+    queue = Queue(max_concurrent=0, start_window=1)
+    assert [queue.acquire(candidate(uid)) for uid in "ab"] == [True, False]
+    queue.release("a")
+    assert (queue.called, queue.starting) == (["b"], 1)
+
+
+def test_what_ran_before_a_restart_is_not_in_the_window() -> None:
+    queue = Queue(max_concurrent=0, start_window=1)
+    queue.hold("a", "default", starting=False)
+    assert queue.acquire(candidate("b"))
+
+
+@pytest.mark.parametrize(
+    ("max_concurrent", "group_limit", "want"),
+    [
+        (0, 0, None),
+        (1, 0, Blocked(by=Limit.OPERATOR, limit=1)),
+        (0, 1, Blocked(by=Limit.RUNTIME, limit=1)),
+        (1, 1, Blocked(by=Limit.RUNTIME, limit=1)),
+    ],
+)
+def test_the_queue_says_which_limit_is_reached(
+    max_concurrent: int, group_limit: int, want: Blocked | None
+) -> None:
+    queue = Queue(max_concurrent)
+    queue.acquire(candidate("a", group_limit=group_limit))
+    assert queue.blocked_by("default") == want
 
 
 ACTIONS = st.lists(

@@ -172,7 +172,11 @@ class Operator:
     def start(self, max_concurrent: int = 50) -> None:
         """Starts a reconciler that remembers nothing."""
         self.admission = AdmissionQueue(
-            max_concurrent, timedelta(minutes=5), self.time.now, admitted=self.queue.add
+            max_concurrent,
+            60,
+            timedelta(minutes=5),
+            self.time.now,
+            admitted=self.queue.add,
         )
         self.reconciler = Reconciler(
             api=self.api,

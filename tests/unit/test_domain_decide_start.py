@@ -21,6 +21,7 @@ from tests.unit.builders import (
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decide import decide
 from bgjobs.domain.observation import Refusal
+from bgjobs.domain.ranking import Blocked, Limit
 from bgjobs.domain.resource import (
     Adjustment,
     AttemptOutcome,
@@ -53,13 +54,21 @@ def test_a_new_job_asks_for_its_first_attempt() -> None:
     assert (candidate.group, candidate.group_limit) == ("default", 0)
 
 
-def test_a_waiting_job_says_what_it_waits_for() -> None:
-    decision = decide(see(background_job(retries=2)), CONFIG, NOW)
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        (Limit.OPERATOR, "the operator runs as many jobs as it may, 7 (BGJOBS_MAX_CONCURRENT)"),
+        (Limit.RUNTIME, "runtime default runs as many jobs as it may, 7 (maxConcurrent)"),
+        (Limit.START_WINDOW, "7 pods are starting, as many as may at once (BGJOBS_START_WINDOW)"),
+    ],
+)
+def test_a_waiting_job_says_what_it_waits_for(limit: Limit, why: str) -> None:
+    seen = see(background_job(retries=2), blocked=Blocked(by=limit, limit=7))
+    decision = decide(seen, CONFIG, NOW)
     status = decision.status
     assert (status.phase, status.reason) == (Phase.PENDING, Reason.QUEUED)
     assert status.message == (
-        "Attempt 1 is queued by Medium priority: as many jobs run as the operator or the runtime "
-        "allows (maxConcurrent). Raise startRequests by one to go first."
+        f"Attempt 1 is queued by Medium priority: {why}. Raise startRequests by one to go first."
     )
     assert (status.effective_retries, status.effective_delay_seconds) == (2, 0)
     assert status.observed_generation == 3

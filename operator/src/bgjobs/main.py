@@ -108,6 +108,7 @@ def assemble(
     add_urgently: Callable[[str], None] = partial(queue.add, priority=URGENT)
     admission = AdmissionQueue(
         max_concurrent=settings.max_concurrent,
+        start_window=settings.start_window,
         ageing=timedelta(seconds=settings.ageing_seconds),
         now=now,
         admitted=add_urgently,
@@ -146,6 +147,7 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
     ready = asyncio.Event()
     metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
     metrics.WAITING.set_function(lambda: parts.admission.waiting)
+    metrics.START_WINDOW.set_function(lambda: parts.admission.starting)
     metrics.RUNNING.set_function(lambda: parts.admission.running)
     metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)

@@ -23,6 +23,9 @@ RECONCILE_SECONDS = Histogram(
 QUEUE_DEPTH = Gauge("workqueue_depth", "BackgroundJobs that wait for a worker")
 WAITING = Gauge("bgjobs_waiting", "BackgroundJobs that could start and wait for a slot")
 RUNNING = Gauge("bgjobs_running", "BackgroundJobs that hold a slot")
+START_WINDOW = Gauge(
+    "bgjobs_start_window", "Child Jobs in the start window: their pod does not run yet"
+)
 EVENTS_DROPPED = Counter(
     "bgjobs_events_dropped_total", "Kubernetes Events dropped because too many waited to be posted"
 )

@@ -5,28 +5,32 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from bgjobs.domain.ranking import AGED_START_EVERY, Candidate, Rank, is_aged
+from bgjobs.domain.ranking import AGED_START_EVERY, Blocked, Candidate, Limit, Rank, is_aged
 
 
 class AdmissionQueue:
     """Slots for running jobs, given out by rank.
 
     A job holds its slot from its admission until release(); at most
-    `max_concurrent` jobs do (0: no limit), and at most `group_limit` of a group.
+    `max_concurrent` jobs do, and at most `group_limit` of a group. At most
+    `start_window` of them have a pod that does not run yet. 0 is no limit.
     """
 
     def __init__(
         self,
         max_concurrent: int,
+        start_window: int,
         ageing: timedelta,
         now: Callable[[], datetime],
         admitted: Callable[[str], None],
     ) -> None:
         self._max_concurrent = max_concurrent
+        self._start_window = start_window
         self._ageing = ageing
         self._now = now
         self._admitted = admitted
         self._group_of_holder: dict[str, str] = {}
+        self._starting: set[str] = set()
         self._waiting: dict[str, Candidate] = {}
         self._groups: defaultdict[str, _Group] = defaultdict(_Group)
         self._starts_since_aged = 0
@@ -39,6 +43,17 @@ class AdmissionQueue:
     def running(self) -> int:
         return len(self._group_of_holder)
 
+    @property
+    def starting(self) -> int:
+        return len(self._starting)
+
+    def blocked_by(self, group: str) -> Blocked | None:
+        """The limit that a job of this group would wait for now."""
+        known = self._groups.get(group)
+        if known is not None and not known.has_room():
+            return Blocked(by=Limit.RUNTIME, limit=known.limit)
+        return self._full()
+
     def acquire(self, candidate: Candidate) -> bool:
         """Whether the job may start now; where not, it waits and `admitted` is called later."""
         if candidate.uid in self._group_of_holder:
@@ -49,30 +64,39 @@ class AdmissionQueue:
         self._admit(asking=candidate.uid)
         return candidate.uid in self._group_of_holder
 
-    def hold(self, uid: str, group: str) -> None:
-        """Counts a job that is under way already."""
+    def hold(self, uid: str, group: str, *, starting: bool) -> None:
+        """Counts a job that is under way, in the start window as long as it is starting."""
         if uid not in self._group_of_holder:
             self._waiting.pop(uid, None)
             self._take(uid, group)
+        if not starting and uid in self._starting:
+            self._starting.discard(uid)
+            self._admit()
 
     def release(self, uid: str) -> None:
         """The job has no attempt under way and wants none now."""
         self._waiting.pop(uid, None)
+        self._starting.discard(uid)
         if (group := self._group_of_holder.pop(uid, None)) is not None:
             self._groups[group].running -= 1
             self._admit()
 
     def _admit(self, asking: str = "") -> None:
-        while not self._is_full() and (candidate := self._next()) is not None:
+        while self._full() is None and (candidate := self._next()) is not None:
             del self._waiting[candidate.uid]
             self._take(candidate.uid, candidate.group)
             if candidate.uid != asking:
                 self._admitted(candidate.uid)
 
-    def _is_full(self) -> bool:
-        return 0 < self._max_concurrent <= len(self._group_of_holder)
+    def _full(self) -> Blocked | None:
+        if 0 < self._max_concurrent <= len(self._group_of_holder):
+            return Blocked(by=Limit.OPERATOR, limit=self._max_concurrent)
+        if 0 < self._start_window <= len(self._starting):
+            return Blocked(by=Limit.START_WINDOW, limit=self._start_window)
+        return None
 
     def _take(self, uid: str, group: str) -> None:
+        self._starting.add(uid)
         self._group_of_holder[uid] = group
         self._groups[group].running += 1
 
@@ -97,18 +121,18 @@ class _Group:
 
     def __init__(self) -> None:
         self.running = 0
-        self._limit = 0
+        self.limit = 0
         self._by_rank: list[tuple[Rank, str, str]] = []
         self._by_age: list[tuple[datetime, str, str]] = []
 
     def add(self, candidate: Candidate) -> None:
-        self._limit = candidate.group_limit
+        self.limit = candidate.group_limit
         uid, group = candidate.uid, candidate.group
         heapq.heappush(self._by_rank, (candidate.rank, uid, group))
         heapq.heappush(self._by_age, (candidate.could_start_since, uid, group))
 
     def has_room(self) -> bool:
-        return self._limit == 0 or self.running < self._limit
+        return self.limit == 0 or self.running < self.limit
 
     def best(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
         while self._by_rank:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
+from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
@@ -31,13 +32,15 @@ class Observer:
         self._views.put_job(parse(raw))
         return self._views.job(job.metadata.uid)
 
-    async def observe(self, job: BackgroundJob, refusal: Refusal | None) -> Observation:
+    async def observe(
+        self, job: BackgroundJob, refusal: Refusal | None, blocked: Blocked | None
+    ) -> Observation:
         child = await self._child(job)
         pod = self._pod(job, child)
         ended = child and (child.succeeded or child.failed_message is not None or child.gone)
         if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
             pod = await self._read_pod(job, child)
-        return Observation(job=job, child=child, pod=pod, refusal=refusal)
+        return Observation(job=job, child=child, pod=pod, refusal=refusal, blocked=blocked)
 
     async def find_child(self, job: BackgroundJob) -> ChildJob | None:
         """The child Job of the attempt that comes next, if it is there though no view tells."""

@@ -12,11 +12,12 @@ from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.observing import Observer, current
 from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain import start_window
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
-from bgjobs.domain.observation import ChildJob, Refusal
+from bgjobs.domain.observation import ChildJob, Observation, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
-from bgjobs.domain.runtimes import DEFAULT, runtime_for
+from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Views
@@ -73,12 +74,15 @@ class Reconciler:
         if job is None:
             self._forget(uid)
             return
-        seen = await self._observer.observe(job, self._refusals.get(uid))
+        group = self._group(job)
+        seen = await self._observer.observe(
+            job, self._refusals.get(uid), self._admission.blocked_by(group)
+        )
         decision = decide(seen, self._configuration.current, self._now())
         if decision.look_again_at is not None:
             self._queue.add_at(uid, decision.look_again_at)
         if seen.child is not None:
-            self._admission.hold(uid, self._group(job))
+            self._hold(seen, group)
         elif decision.start is None:
             self._admission.release(uid)
         unstarted = seen.child is None and _ends_unstarted(job, decision)
@@ -130,9 +134,17 @@ class Reconciler:
             self._mirrored[uid] = version
             self._mirror.put(job)
 
+    def _hold(self, seen: Observation, group: str) -> None:
+        """Keeps the job's slot while an attempt is under way, and its place in the start window."""
+        uid, leaves_at = seen.job.metadata.uid, start_window.leaves_at(seen)
+        starting = leaves_at is not None and self._now() < leaves_at
+        if leaves_at is not None and starting:
+            self._queue.add_at(uid, leaves_at)
+        self._admission.hold(uid, group, starting=starting)
+
     def _group(self, job: BackgroundJob) -> str:
         runtimes = self._configuration.current.runtimes
-        return runtime_for(runtimes, job.spec.class_).key if runtimes else DEFAULT
+        return key_for(runtimes, job.spec.class_) if runtimes else DEFAULT
 
     async def _start(self, job: BackgroundJob, start: Start) -> bool:
         """Creates the child Job, unless the job has to wait. Whether it was created."""

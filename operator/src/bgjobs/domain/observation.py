@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, Reason
 
 
@@ -79,3 +80,4 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     child: ChildJob | None = None
     pod: Pod | None = None
     refusal: Refusal | None = None
+    blocked: Blocked | None = None

@@ -1,5 +1,6 @@
 """Who starts next: by hand first, then by priority, then by waiting time; nobody starves."""
 
+import enum
 from datetime import datetime, timedelta
 
 import msgspec
@@ -8,6 +9,21 @@ from bgjobs.domain.resource import Priority
 
 AGED_START_EVERY = 4
 """One start in so many goes to the job that has waited longest beyond the ageing time."""
+
+
+class Limit(enum.StrEnum):
+    """What a job that could start waits for."""
+
+    OPERATOR = "operator"
+    RUNTIME = "runtime"
+    START_WINDOW = "start window"
+
+
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit that is reached, and how many jobs it lets through at once."""
+
+    by: Limit
+    limit: int
 
 
 Rank = tuple[bool, int, datetime, str]

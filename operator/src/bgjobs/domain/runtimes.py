@@ -62,8 +62,13 @@ def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
 
 def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
     """The runtime of a class: its own key, else its longest dotted prefix, else default."""
-    key = _keys(runtimes, class_)[0]
+    key = key_for(runtimes, class_)
     return ResolvedRuntime(key=key, settings=_complete(runtimes, key))
+
+
+def key_for(runtimes: Runtimes, class_: str) -> str:
+    """The key of a class's runtime, whose limit of concurrent jobs counts it."""
+    return _keys(runtimes, class_)[0]
 
 
 def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:

@@ -16,9 +16,15 @@ from bgjobs.domain.policies.changes import (
     observed,
     waiting,
 )
-from bgjobs.domain.ranking import Candidate
+from bgjobs.domain.ranking import Candidate, Limit
 from bgjobs.domain.resource import AttemptOutcome, BackgroundJob, Reason
 from bgjobs.domain.runtimes import runtime_for
+
+_FULL = {
+    Limit.OPERATOR: "the operator runs as many jobs as it may, {limit} (BGJOBS_MAX_CONCURRENT)",
+    Limit.RUNTIME: "runtime {runtime} runs as many jobs as it may, {limit} (maxConcurrent)",
+    Limit.START_WINDOW: "{limit} pods are starting, as many as may at once (BGJOBS_START_WINDOW)",
+}
 
 
 def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -92,11 +98,13 @@ def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
     job = seen.job
     runtime = runtime_for(config.runtimes, job.spec.class_)
     attempt = job.status.next_attempt
-    message = (
-        f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority: as many "
-        "jobs run as the operator or the runtime allows (maxConcurrent). "
-        "Raise startRequests by one to go first."
-    )
+    message = f"Attempt {attempt} is about to start."
+    if seen.blocked is not None:
+        why = _FULL[seen.blocked.by].format(limit=seen.blocked.limit, runtime=runtime.key)
+        message = (
+            f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority: "
+            f"{why}. Raise startRequests by one to go first."
+        )
     candidate = Candidate(
         uid=job.metadata.uid,
         by_hand=job.spec.start_requests > job.status.observed_start_requests,
