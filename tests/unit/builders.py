@@ -86,6 +86,7 @@ def child_job(run: int = 1, attempt: int = 1, **changes: Any) -> ChildJob:
 
 def pod(phase: PodPhase, run: int = 1, attempt: int = 1, **changes: Any) -> Pod:
     fields: dict[str, Any] = {
+        "name": f"stock-{run}-{attempt}-abcde",
         "uid": f"pod-{run}-{attempt}",
         "resource_version": "300",
         "owner_uid": f"job-{run}-{attempt}",

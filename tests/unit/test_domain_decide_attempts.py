@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.builders import (
     CONFIG,
@@ -115,10 +116,10 @@ def test_an_attempt_that_never_starts_is_stopped_at_its_deadline(stuck: Pod | No
     assert decide(see(job, child, stuck), CONFIG, NOW + seconds(600)).stop == child
 
 
-@pytest.mark.parametrize("deleting", [False, True])
-def test_a_stopped_attempt_is_not_looked_at_in_a_hot_loop(deleting: bool) -> None:
+@pytest.mark.parametrize("deleted_at", [None, NOW])
+def test_a_stopped_attempt_is_not_looked_at_in_a_hot_loop(deleted_at: Any) -> None:
     now = NOW + seconds(900)
-    seen = see(background_job(), child_job(deleting=deleting), waiting("ErrImagePull"))
+    seen = see(background_job(), child_job(deleted_at=deleted_at), waiting("ErrImagePull"))
     assert decide(seen, CONFIG, now).look_again_at == now + seconds(1)
 
 
@@ -143,13 +144,99 @@ def test_no_other_attempt_is_stopped_by_the_pending_deadline(seen: Any) -> None:
     assert decide(seen, CONFIG, NOW + seconds(100_000)).stop is None
 
 
-def test_an_attempt_that_never_started_fails_by_its_pending_deadline() -> None:
-    said = Status(reason=Reason.UNSCHEDULABLE, message="no node has room " * 100)
-    seen = see(background_job(said, retries=0), child_job(gone=True))
+@pytest.mark.parametrize(
+    ("shown", "of_child", "failed_create", "reason", "why"),
+    [
+        pytest.param(
+            Reason.UNSCHEDULABLE,
+            msgspec.structs.replace(waiting("Unschedulable", "no room"), gone=True),
+            None,
+            Reason.UNSCHEDULABLE,
+            ": no room",
+            id="its pod was seen",
+        ),
+        pytest.param(
+            Reason.IMAGE_PULL_BACK_OFF,
+            None,
+            None,
+            Reason.IMAGE_PULL_BACK_OFF,
+            "",
+            id="only the status tells",
+        ),
+        pytest.param(
+            Reason.STARTING,
+            None,
+            'pods "x" is forbidden: exceeded quota: few',
+            Reason.QUOTA_EXCEEDED,
+            ': its Job gets no pod: pods "x" is forbidden: exceeded quota: few',
+            id="it got no pod",
+        ),
+        pytest.param(
+            Reason.STARTING, None, None, Reason.PENDING_DEADLINE_EXCEEDED, "", id="nothing is known"
+        ),
+    ],
+)
+def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
+    shown: Reason, of_child: Any, failed_create: str | None, reason: Reason, why: str
+) -> None:
+    job = background_job(Status(reason=shown), retries=0)
+    seen = see(job, child_job(gone=True), of_child, failed_create=failed_create)
     status = decide(seen, CONFIG, NOW + seconds(601)).status
     assert (status.phase, status.reason) == (Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED)
-    assert "did not start within 600 s" in status.message
-    assert len(status.attempts[0].message) == 512
+    assert status.attempts[0].reason is reason
+    assert status.attempts[0].message == (
+        f"did not start within 600 s (pendingDeadlineSeconds){why}"
+    )
+
+
+def test_why_an_attempt_is_given_up_is_written_before_it_is_stopped() -> None:
+    seen = see(background_job(), child_job(), waiting("ErrImagePull", "not found"))
+    decision = decide(seen, CONFIG, NOW + seconds(600))
+    assert (decision.urgent, decision.status.reason) == (True, Reason.IMAGE_PULL_BACK_OFF)
+    seen = see(after(seen.job, decision), child_job(deleted_at=LATER))
+    assert decide(seen, CONFIG, NOW + seconds(601)).status == decision.status
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('pods "x" is forbidden: exceeded quota: few', Reason.QUOTA_EXCEEDED),
+        ('error looking up service account shop/x: "x" not found', Reason.CONFIGURATION_INVALID),
+        ('pods "x" is forbidden: violates PodSecurity', Reason.CONFIGURATION_INVALID),
+    ],
+)
+def test_an_attempt_that_gets_no_pod_says_what_its_job_was_told(said: str, reason: Reason) -> None:
+    status = decide(see(background_job(), child_job(), failed_create=said), CONFIG, NOW).status
+    assert status.reason is reason
+    assert status.message.startswith(
+        f"Attempt 1 of 4 cannot start: its Job gets no pod: {said}. It is given up at"
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_child", "lost"),
+    [
+        pytest.param(running(lost=True), True, id="the node controller says so"),
+        pytest.param(running(to_be_gone_at=NOW), True, id="it outlives its grace period by far"),
+        pytest.param(running(to_be_gone_at=LATER), False, id="it may still be ending"),
+        pytest.param(running(), False, id="it runs"),
+        pytest.param(running(lost=True, gone=True), False, id="it is gone"),
+        pytest.param(failed(lost=True), False, id="it has ended"),
+    ],
+)
+@pytest.mark.parametrize("child", [child_job(), child_job(deleted_at=NOW), child_job(gone=True)])
+def test_an_attempt_on_a_silent_node_says_how_to_give_it_up(
+    of_child: Pod, lost: bool, child: Any
+) -> None:
+    decision = decide(see(background_job(), child, of_child), CONFIG, NOW + seconds(31))
+    assert (decision.status.reason is Reason.NODE_UNREACHABLE) == lost
+    if lost:
+        assert decision.start is None
+        assert decision.status.phase is Phase.RUNNING
+        assert decision.status.message.startswith("Node node-1 does not answer: attempt 1 may")
+        assert decision.status.message.endswith(
+            "node-1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+        )
 
 
 # What follows from how an attempt ended.
@@ -374,8 +461,8 @@ def test_a_deleted_job_that_ran_long_is_none_that_never_started(seen: Any) -> No
 @pytest.mark.parametrize(
     ("child", "pod_"),
     [
-        pytest.param(child_job(deleting=True), running(), id="Job deleting, pod running"),
-        pytest.param(child_job(deleting=True), failed(), id="Job deleting, pod ended"),
+        pytest.param(child_job(deleted_at=LATER), running(), id="Job deleting, pod running"),
+        pytest.param(child_job(deleted_at=LATER), failed(), id="Job deleting, pod ended"),
         pytest.param(child_job(gone=True), running(), id="Job gone, pod still running"),
         pytest.param(child_job(gone=True), pod(PodPhase.PENDING), id="Job gone, pod pending"),
     ],
@@ -387,7 +474,7 @@ def test_nothing_new_starts_before_a_deleted_job_and_its_pod_are_gone(
     assert (decision.start, decision.status.attempts_total) == (None, 0)
 
 
-@pytest.mark.parametrize("child", [child_job(deleting=True), child_job(gone=True)])
+@pytest.mark.parametrize("child", [child_job(deleted_at=LATER), child_job(gone=True)])
 def test_a_success_counts_though_its_job_was_deleted(child: Any) -> None:
     decision = decide(see(background_job(), child, succeeded()), CONFIG, LATER)
     assert decision.status.phase is Phase.SUCCEEDED

@@ -49,7 +49,7 @@ CHILDREN = st.fixed_dictionaries(
     {
         "failed_message": st.sampled_from([None, None, "exit code 66", "DisruptionTarget"]),
         "succeeded": st.sampled_from([False, False, True]),
-        "deleting": st.booleans(),
+        "deleted_at": st.sampled_from([None, None, None, NOW + seconds(3), NOW + seconds(30)]),
         "gone": st.booleans(),
     }
 )

@@ -41,8 +41,10 @@ def test_a_cancel_stops_the_attempt_and_is_shown_at_once() -> None:
 @pytest.mark.parametrize(
     ("child", "pod"),
     [
-        pytest.param(child_job(deleting=True), running(), id="it runs"),
-        pytest.param(child_job(deleting=True), failed(exit_code=143), id="its Job is still there"),
+        pytest.param(child_job(deleted_at=LATER), running(), id="it runs"),
+        pytest.param(
+            child_job(deleted_at=LATER), failed(exit_code=143), id="its Job is still there"
+        ),
         pytest.param(child_job(gone=True), running(), id="its pod is still there"),
     ],
 )
@@ -67,13 +69,42 @@ def test_a_cancel_is_over_when_job_and_pod_are_gone(pod: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "child", [child_job(), child_job(deleting=True), child_job(gone=True)], ids=["", "del", "gone"]
+    "child",
+    [child_job(), child_job(deleted_at=LATER), child_job(gone=True)],
+    ids=["", "del", "gone"],
 )
 def test_a_cancel_that_came_too_late_leaves_the_success(child: Any) -> None:
     job = background_job(RUNNING, cancelled=True)
     status = decide(see(job, child, succeeded()), CONFIG, LATER).status
     assert (status.phase, status.result) == (Phase.SUCCEEDED, 42)
     assert status.message == "Attempt 1 of 4 succeeded. The cancel came too late."
+
+
+def test_a_success_after_the_cancel_was_carried_out_is_none() -> None:
+    job = background_job(RUNNING, cancelled=True)
+    too_late = child_job(deleted_at=NOW + seconds(3))
+    assert decide(see(job, too_late, succeeded()), CONFIG, LATER).status.phase is Phase.CANCELLING
+    gone = msgspec.structs.replace(too_late, gone=True)
+    status = decide(see(job, gone, succeeded()), CONFIG, LATER).status
+    assert (status.phase, status.attempts[0].exit_code) == (Phase.CANCELLED, 0)
+
+
+def test_a_cancel_says_how_long_the_attempt_took_to_end() -> None:
+    job = background_job(RUNNING, cancelled=True)
+    child = child_job(deleted_at=NOW + seconds(1), gone=True)
+    status = decide(see(job, child, failed(exit_code=143)), CONFIG, LATER).status
+    assert status.message == "Cancelled while attempt 1 was under way; it took 3 s to end."
+    status = decide(see(job, child, running(gone=True)), CONFIG, LATER).status
+    assert status.message == "Cancelled while attempt 1 was under way; it took 9 s to end."
+
+
+def test_only_fifty_suspensions_of_a_run_are_free() -> None:
+    job = background_job(RUNNING, suspend=True, retries=1)
+    for number in range(1, 52):
+        stopped = see(job, child_job(1, number, gone=True), running(1, number, gone=True))
+        job = after(job, decide(stopped, CONFIG, LATER))
+        assert job.status.reason is (Reason.SUSPENDED if number <= 50 else Reason.BACKING_OFF)
+    assert (job.status.suspensions, job.status.retries_used) == (51, 1)
 
 
 def test_a_cancel_ends_a_job_whose_attempt_failed_by_itself() -> None:
@@ -126,7 +157,7 @@ def test_a_resumed_job_starts_its_next_attempt_at_once() -> None:
 def test_a_resume_before_the_attempt_has_ended_costs_no_retry_either() -> None:
     job, decision = suspended_while_running()
     resumed = after(job, decision, suspend=False)
-    ending = decide(see(resumed, child_job(deleting=True), running()), CONFIG, LATER)
+    ending = decide(see(resumed, child_job(deleted_at=LATER), running()), CONFIG, LATER)
     assert ending.status.reason is Reason.SUSPENDED
     gone = see(after(resumed, ending), child_job(gone=True), failed(exit_code=143))
     status = decide(gone, CONFIG, LATER).status
@@ -143,7 +174,7 @@ def test_a_resume_that_finds_its_job_untouched_lets_it_run() -> None:
 
 def test_an_attempt_that_succeeded_while_it_was_suspended_has_succeeded() -> None:
     job = background_job(RUNNING, suspend=True)
-    decision = decide(see(job, child_job(deleting=True), succeeded()), CONFIG, LATER)
+    decision = decide(see(job, child_job(deleted_at=LATER), succeeded()), CONFIG, LATER)
     assert decision.status.phase is Phase.SUCCEEDED
 
 

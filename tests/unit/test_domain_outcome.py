@@ -112,6 +112,28 @@ def test_only_exit_code_75_defers() -> None:
     assert end_of(failed(exit_code=1, termination_message=message)).retry_after_seconds is None
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "text"),
+    [
+        (139, "failed with exit code 139 (SIGSEGV)"),
+        (137, "failed with exit code 137 (SIGKILL)"),
+        (128, "failed with exit code 128"),
+        (255, "failed with exit code 255"),
+        (None, "failed with no exit code"),
+    ],
+)
+def test_an_end_by_a_signal_names_it(exit_code: int | None, text: str) -> None:
+    assert end_of(failed(exit_code=exit_code)).message == text
+
+
+def test_out_of_memory_names_the_limit() -> None:
+    end = end_of(failed(exit_code=137, terminated_reason="OOMKilled", memory_limit="256Mi"))
+    assert end.message == (
+        "was killed for using more memory than its limit of 256Mi "
+        "(resources.limits.memory of its runtime)"
+    )
+
+
 def test_out_of_memory_is_told_from_a_kill() -> None:
     end = end_of(failed(exit_code=137, terminated_reason="OOMKilled"))
     assert (end.outcome, end.reason, end.exit_code) == (FAILED, Reason.OOM_KILLED, 137)

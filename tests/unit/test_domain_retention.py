@@ -56,5 +56,5 @@ def test_a_child_job_stays_until_its_outcome_is_recorded() -> None:
 
 
 def test_a_child_job_that_is_being_deleted_is_let_be() -> None:
-    child = msgspec.structs.replace(child_job(), deleting=True, ended=NOW - seconds(10_000))
+    child = msgspec.structs.replace(child_job(), deleted_at=NOW, ended=NOW - seconds(10_000))
     assert not child_has_expired(child, background_job(Status(run=2)), _RETENTION, NOW)

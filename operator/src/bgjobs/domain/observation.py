@@ -21,8 +21,13 @@ class ChildJob(msgspec.Struct, frozen=True, kw_only=True):
     failed_message: str | None = None
     succeeded: bool = False
     ended: datetime | None = None
-    deleting: bool = False
+    deleted_at: datetime | None = None
+    """When its deletion was accepted."""
     gone: bool = False
+
+    @property
+    def deleting(self) -> bool:
+        return self.deleted_at is not None
 
 
 class PodPhase(enum.StrEnum):
@@ -43,6 +48,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """A child Job's pod, reduced to what decisions need."""
 
+    name: str
     uid: str
     resource_version: str
     owner_uid: str | None
@@ -58,6 +64,11 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     termination_message: str = ""
     disruption: str | None = None
     waiting: Waiting | None = None
+    memory_limit: str | None = None
+    lost: bool = False
+    """The node controller no longer hears from its node."""
+    to_be_gone_at: datetime | None = None
+    """When a pod that is being deleted has had its grace period."""
     gone: bool = False
 
     @property
@@ -74,10 +85,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """One BackgroundJob with the child Job and the pod of its current attempt."""
+    """One BackgroundJob with the child Job and the pod of its current attempt.
+
+    `failed_create` is what the Job controller said when it could not create the pod.
+    """
 
     job: BackgroundJob
     child: ChildJob | None = None
     pod: Pod | None = None
+    failed_create: str | None = None
     refusal: Refusal | None = None
     blocked: Blocked | None = None

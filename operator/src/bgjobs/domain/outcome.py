@@ -5,6 +5,7 @@ The exit codes and the termination message are the runner's contract
 """
 
 import re
+import signal
 from typing import Any
 
 import msgspec
@@ -75,7 +76,7 @@ def _pod_ending(pod: Pod) -> Ending:
         return Ending(
             outcome=AttemptOutcome.FAILED,
             reason=Reason.OOM_KILLED,
-            message="was killed for using more memory than its runtime's limit",
+            message=_out_of_memory(pod.memory_limit),
             exit_code=pod.exit_code,
             resources=resources,
         )
@@ -89,6 +90,11 @@ def _condition_ending(condition: str) -> Ending:
         return _disrupted(condition)
     match = _EXIT_CODE_IN_CONDITION.search(condition)
     return _exit_ending(int(match[1]) if match else None, "" if match else condition, None, None)
+
+
+def _out_of_memory(limit: str | None) -> str:
+    text = "was killed for using more memory than its limit" + (f" of {limit}" if limit else "")
+    return f"{text} (resources.limits.memory of its runtime)"
 
 
 def _disrupted(why: str) -> Ending:
@@ -112,7 +118,7 @@ def _exit_ending(
             retry_after_seconds=_deferral_seconds(retry_after),
         )
     final = exit_code in _EXITS_THAT_END_RETRYING
-    where = f"exit code {exit_code}" if exit_code is not None else "no exit code"
+    where = _exit_code_in_words(exit_code)
     return Ending(
         outcome=AttemptOutcome.FAILED,
         reason=_EXIT_REASONS.get(exit_code or 0)
@@ -122,6 +128,16 @@ def _exit_ending(
         resources=resources,
         final=final,
     )
+
+
+def _exit_code_in_words(code: int | None) -> str:
+    """Shells and container runtimes report the end by signal n as exit code 128 + n."""
+    if code is None:
+        return "no exit code"
+    try:
+        return f"exit code {code} ({signal.Signals(code - 128).name})"
+    except ValueError:
+        return f"exit code {code}"
 
 
 def _read_termination_message(text: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Reason(enum.StrEnum):
 class AttemptOutcome(enum.StrEnum):
     """How one attempt ended. Failed and JobDeleted cost a retry.
 
-    Disrupted and Deferred do so only beyond a limit.
+    Disrupted, Deferred and Suspended do so only beyond a limit.
     """
 
     SUCCEEDED = "Succeeded"
@@ -204,6 +204,7 @@ class Status(_Data, frozen=True):
     retries_used: int = 0
     disruptions: int = 0
     deferrals: int = 0
+    suspensions: int = 0
     attempts: tuple[Attempt, ...] = ()
     result: Any = None
     job_ref: JobRef | None = None

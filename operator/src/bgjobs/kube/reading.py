@@ -28,8 +28,8 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
         created=time(metadata["creationTimestamp"]),
         failed_message=failed.get("message", "") if failed else None,
         succeeded="Complete" in conditions,
-        ended=time(end) if end else None,
-        deleting="deletionTimestamp" in metadata,
+        ended=_time_or_none(end),
+        deleted_at=_time_or_none(metadata.get("deletionTimestamp")),
     )
 
 
@@ -39,14 +39,19 @@ def pod(raw: dict[str, Any]) -> Pod:
     # Clusters may add containers of their own.
     statuses = {c["name"]: c for c in status.get("containerStatuses", [])}
     state = statuses.get(manifests.CONTAINER, {}).get("state", {})
-    terminated, waiting = state.get("terminated", {}), state.get("waiting")
+    terminated, running = state.get("terminated", {}), state.get("running", {})
+    waiting = state.get("waiting")
     conditions = {c["type"]: c for c in status.get("conditions", [])}
     disruption = conditions.get("DisruptionTarget", {"status": "False"})
     scheduled = conditions.get("PodScheduled", {"status": "True"})
     if scheduled["status"] == "False":
         waiting = scheduled
-    started = terminated.get("startedAt") or state.get("running", {}).get("startedAt")
+    ready = conditions.get("Ready", {}).get("status")
+    containers_ready = conditions.get("ContainersReady", {}).get("status")
+    containers = {c["name"]: c for c in raw["spec"].get("containers", [])}
+    limits = containers.get(manifests.CONTAINER, {}).get("resources", {}).get("limits", {})
     return Pod(
+        name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         owner_uid=owner_uid(raw),
@@ -55,8 +60,8 @@ def pod(raw: dict[str, Any]) -> Pod:
         phase=PodPhase(status.get("phase", "Pending")),
         reason=status.get("reason"),
         node_name=raw["spec"].get("nodeName"),
-        started=time(started) if started else None,
-        finished=time(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
+        started=_time_or_none(terminated.get("startedAt") or running.get("startedAt")),
+        finished=_time_or_none(terminated.get("finishedAt")),
         exit_code=terminated.get("exitCode"),
         terminated_reason=terminated.get("reason"),
         termination_message=terminated.get("message", ""),
@@ -70,7 +75,18 @@ def pod(raw: dict[str, Any]) -> Pod:
             if waiting
             else None
         ),
+        memory_limit=limits.get("memory"),
+        # When a node falls silent, its pods' Ready alone is set to False.
+        lost=ready == "False" and containers_ready == "True",
+        to_be_gone_at=_time_or_none(metadata.get("deletionTimestamp")),
     )
+
+
+def _time_or_none(text: str | None) -> datetime | None:
+    """The kubelet writes the year 1970 for a container that never started."""
+    if text is None or text.startswith("1970-"):
+        return None
+    return time(text)
 
 
 def time(text: str) -> datetime:

@@ -16,11 +16,13 @@ from bgjobs.domain.policies.changes import (
     because,
     clock,
     costs_retry,
+    final_reason,
     finished,
     observed,
     seconds,
     waiting,
 )
+from bgjobs.domain.policies.starting import CANNOT_START, obstacle
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
     MAX_QUOTED_CHARACTERS,
@@ -51,7 +53,7 @@ def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decisio
             return _finish(seen.job, status, end, message, now)
         case AttemptOutcome.CANCELLED:
             return _finish(seen.job, status, end, end.message, now)
-        case AttemptOutcome.SUSPENDED:
+        case AttemptOutcome.SUSPENDED if not costs_retry(end.outcome, status):
             stopped = msgspec.structs.replace(seen.job, status=status)
             message = f"{number} {end.message}."
             suspended = waiting(stopped, Reason.SUSPENDED, message, until=None)
@@ -63,15 +65,24 @@ def _end(seen: Observation, child: ChildJob, now: datetime) -> Ending | None:
     """How the attempt ended, or None while it has not.
 
     A child Job that is being deleted has ended only when it and its pod are
-    gone, whatever its pod's last words; a success counts at once.
+    gone, whatever its pod's last words; a success counts at once, unless it
+    came after a cancel was carried out.
     """
     pod = seen.pod
-    succeeded = pod is not None and pod.phase is PodPhase.SUCCEEDED
-    if succeeded or not (child.deleting or child.gone):
+    if _has_succeeded(seen, child) or not (child.deleting or child.gone):
         return ending(child, pod)
     if child.gone and (pod is None or pod.ended or pod.gone):
         return _stopped(seen, child, now)
     return None
+
+
+def _has_succeeded(seen: Observation, child: ChildJob) -> bool:
+    pod = seen.pod
+    if pod is None or pod.phase is not PodPhase.SUCCEEDED:
+        return False
+    if not seen.job.spec.cancelled or child.deleted_at is None or pod.finished is None:
+        return True
+    return pod.finished <= child.deleted_at
 
 
 def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
@@ -79,7 +90,7 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
     spec = seen.job.spec
     if spec.cancelled:
         why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
-        message = f"Cancelled{why} while attempt {child.attempt} was under way."
+        message = f"Cancelled{why} while attempt {child.attempt} was under way{_took(seen, now)}."
         return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
     if spec.suspend or seen.job.status.reason is Reason.SUSPENDED:
         return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
@@ -87,18 +98,29 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
     ran = seen.job.status.phase is Phase.RUNNING
     never_started = not ran and (seen.pod is None or seen.pod.started is None)
     if deadline and never_started and now - child.created >= deadline:
-        message = (
-            f"did not start within {spec.pending_deadline_seconds} s (pendingDeadlineSeconds): "
-            f"{seen.job.status.message.rstrip('. ')}"
-        )
-        return _ending(
-            AttemptOutcome.FAILED,
-            Reason.PENDING_DEADLINE_EXCEEDED,
-            cut(message, MAX_QUOTED_CHARACTERS),
-        )
+        return _never_started(seen)
     return _ending(
         AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"
     )
+
+
+def _took(seen: Observation, now: datetime) -> str:
+    """How long an attempt took to end once it was told to."""
+    assert seen.child is not None
+    if seen.child.deleted_at is None:
+        return ""
+    ended = (seen.pod.finished if seen.pod else None) or now
+    return f"; it took {max(0, round((ended - seen.child.deleted_at).total_seconds()))} s to end"
+
+
+def _never_started(seen: Observation) -> Ending:
+    """The end of an attempt that ran into the pending deadline, with what kept it from starting."""
+    shown = seen.job.status.reason
+    reason = shown if shown in CANNOT_START else Reason.PENDING_DEADLINE_EXCEEDED
+    reason, why = obstacle(seen) or (reason, "")
+    limit = f"{seen.job.spec.pending_deadline_seconds} s (pendingDeadlineSeconds)"
+    message = f"did not start within {limit}" + (f": {why}" if why else "")
+    return _ending(AttemptOutcome.FAILED, reason, cut(message, MAX_QUOTED_CHARACTERS))
 
 
 def _ending(outcome: AttemptOutcome, reason: Reason, message: str) -> Ending:
@@ -119,7 +141,7 @@ def _recorded(
         start=start,
         finish=finish,
         outcome=end.outcome,
-        exit_code=end.exit_code,
+        exit_code=pod.exit_code if pod and end.exit_code is None else end.exit_code,
         reason=end.reason,
         message=end.message,
         resources=end.resources,
@@ -127,6 +149,9 @@ def _recorded(
     status = observed(job)
     return msgspec.structs.replace(
         accepted(job, status, now),
+        disruptions=status.disruptions + (end.outcome is AttemptOutcome.DISRUPTED),
+        deferrals=status.deferrals + (end.outcome is AttemptOutcome.DEFERRED),
+        suspensions=status.suspensions + (end.outcome is AttemptOutcome.SUSPENDED),
         attempts=(*status.attempts, attempt)[-MAX_ATTEMPTS_KEPT:],
         attempts_total=status.attempts_total + 1,
         observed_start_requests=job.spec.start_requests,
@@ -143,11 +168,6 @@ def _after_failure(
 ) -> Decision:
     last = status.attempts[-1]
     assert last.finish is not None
-    status = msgspec.structs.replace(
-        status,
-        disruptions=status.disruptions + (end.outcome is AttemptOutcome.DISRUPTED),
-        deferrals=status.deferrals + (end.outcome is AttemptOutcome.DEFERRED),
-    )
     if not costs_retry(end.outcome, status):
         what = f"{what}. That costs no retry"
         if end.outcome is AttemptOutcome.DISRUPTED:
@@ -155,8 +175,6 @@ def _after_failure(
         asked = end.retry_after_seconds
         pause = timedelta(seconds=_DEFAULT_DEFERRAL_SECONDS if asked is None else asked)
         return _retry(status, Reason.BACKING_OFF, what, last.finish + pause)
-    if end.outcome is AttemptOutcome.DEFERRED:
-        end = msgspec.structs.replace(end, reason=Reason.ERROR)
     if end.final:
         message = f"{what}. This exit code ends retrying."
         return _finish(job, status, end, message, now)
@@ -184,7 +202,7 @@ def _retry(
 def _finish(
     job: BackgroundJob, status: Status, end: Ending, message: str, now: datetime
 ) -> Decision:
-    status = finished(job, status, end.reason, message, now)
+    status = finished(job, status, final_reason(end.reason), message, now)
     type_ = EventType.WARNING if status.phase is Phase.FAILED else EventType.NORMAL
     event = Event(type=type_, reason=str(status.phase), message=message)
     return Decision(status=status, urgent=True, event=event)

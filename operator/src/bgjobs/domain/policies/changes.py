@@ -7,6 +7,7 @@ import msgspec
 from bgjobs.domain import priority
 from bgjobs.domain.conditions import with_condition
 from bgjobs.domain.phase import phase_of
+from bgjobs.domain.policies.starting import CANNOT_START
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
@@ -19,6 +20,7 @@ from bgjobs.domain.resource import (
 
 MAX_DISRUPTIONS_A_RUN = 5
 MAX_DEFERRALS_A_RUN = 50
+MAX_SUSPENSIONS_A_RUN = 50
 """Beyond these, such an ending costs a retry."""
 
 
@@ -60,6 +62,8 @@ def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
             return status.disruptions > MAX_DISRUPTIONS_A_RUN
         case AttemptOutcome.DEFERRED:
             return status.deferrals > MAX_DEFERRALS_A_RUN
+        case AttemptOutcome.SUSPENDED:
+            return status.suspensions > MAX_SUSPENSIONS_A_RUN
     return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
 
 
@@ -67,6 +71,13 @@ def because(status: Status, reason: Reason, message: str) -> Status:
     """The status with this reason, and the phase that follows from it."""
     phase = phase_of(reason, status.next_attempt)
     return msgspec.structs.replace(status, phase=phase, reason=reason, message=cut(message))
+
+
+def final_reason(reason: Reason) -> Reason:
+    """The reason of a failed job whose last attempt ended for this one."""
+    if reason in CANNOT_START:
+        return Reason.PENDING_DEADLINE_EXCEEDED
+    return Reason.ERROR if phase_of(reason, next_attempt=1) is Phase.PENDING else reason
 
 
 def waiting(job: BackgroundJob, reason: Reason, message: str, until: datetime | None) -> Status:

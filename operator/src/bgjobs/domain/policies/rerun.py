@@ -29,6 +29,7 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         retries_used=0,
         disruptions=0,
         deferrals=0,
+        suspensions=0,
         start_time=None,
         completion_time=None,
         run_seconds=None,

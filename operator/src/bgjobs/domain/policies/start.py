@@ -12,6 +12,7 @@ from bgjobs.domain.policies.changes import (
     accepted,
     clock,
     costs_retry,
+    final_reason,
     finished,
     observed,
     waiting,
@@ -38,7 +39,7 @@ def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         f"({priority.explain_retries(seen.job.spec)})."
     )
     reason = last.reason if costs_retry(last.outcome, status) else Reason.ERROR
-    failed = finished(seen.job, observed(seen.job), reason, message, now)
+    failed = finished(seen.job, observed(seen.job), final_reason(reason), message, now)
     event = Event(type=EventType.WARNING, reason=str(failed.phase), message=message)
     return Decision(status=failed, urgent=True, event=event)
 

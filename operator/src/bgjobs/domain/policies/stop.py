@@ -6,6 +6,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import because, finished, observed, waiting
+from bgjobs.domain.policies.starting import lost_node
 from bgjobs.domain.resource import Reason
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
@@ -22,7 +23,7 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
         status = finished(seen.job, observed(seen.job), Reason.CANCELLED, message, now)
         event = Event(type=EventType.NORMAL, reason=str(status.phase), message=message)
         return Decision(status=status, urgent=True, event=event)
-    message = (
+    message = lost_node(seen, now) or (
         f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
         "and killed if it does not within its grace period."
     )
@@ -39,7 +40,9 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
         message = "Suspended: set spec.suspend to false to go on."
         until = seen.job.status.next_attempt_time
         return Decision(status=waiting(seen.job, Reason.SUSPENDED, message, until))
-    message = f"Being suspended: attempt {seen.child.attempt} is told to end."
+    message = lost_node(seen, now) or (
+        f"Being suspended: attempt {seen.child.attempt} is told to end."
+    )
     status = because(observed(seen.job), Reason.SUSPENDED, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER

@@ -8,18 +8,9 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import ChildJob, Observation, PodPhase
 from bgjobs.domain.policies.changes import accepted, attempts_allowed, because, clock, observed
-from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, JobRef, Reason, Status, cut
+from bgjobs.domain.policies.starting import lost_node, obstacle
+from bgjobs.domain.resource import JobRef, Reason, Status
 
-_WAITING_REASONS = {
-    "Unschedulable": Reason.UNSCHEDULABLE,
-    "SchedulingGated": Reason.UNSCHEDULABLE,
-    "ErrImagePull": Reason.IMAGE_PULL_BACK_OFF,
-    "ImagePullBackOff": Reason.IMAGE_PULL_BACK_OFF,
-    "ErrImageNeverPull": Reason.IMAGE_PULL_BACK_OFF,
-    "InvalidImageName": Reason.IMAGE_PULL_BACK_OFF,
-    "CreateContainerConfigError": Reason.CONTAINER_CONFIG_ERROR,
-    "CreateContainerError": Reason.CONTAINER_CONFIG_ERROR,
-}
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
 
@@ -27,27 +18,30 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if seen.child is None:
         return None
     status = _with_child(accepted(seen.job, observed(seen.job), now), seen.child, seen)
+    if lost := lost_node(seen, now):
+        return Decision(status=because(status, Reason.NODE_UNREACHABLE, lost))
+    if seen.child.deleting or seen.child.gone:
+        return Decision(status=seen.job.status, look_again_at=now + _LOOK_AGAIN_AFTER)
     number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
     if seen.pod is not None and seen.pod.phase is not PodPhase.PENDING:
         since = f" since {clock(seen.pod.started)}" if seen.pod.started else ""
         message = f"{number} runs on {seen.pod.node_name}{since}."
         return Decision(status=because(status, Reason.RUNNING, message))
-    waiting = seen.pod.waiting if seen.pod else None
-    reason = _WAITING_REASONS.get(waiting.reason, Reason.STARTING) if waiting else Reason.STARTING
-    message = f"{number} starts: its pod is being created"
-    if waiting and reason is not Reason.STARTING:
-        why = cut(waiting.message or waiting.reason, MAX_QUOTED_CHARACTERS)
-        message = f"{number} cannot start: {why.rstrip('. ')}"
+    reason, message = Reason.STARTING, f"{number} starts: its pod is being created."
+    if known := obstacle(seen):
+        reason, why = known
+        message = f"{number} cannot start: {why}."
     limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
     if not limit:
-        return Decision(status=because(status, reason, f"{message}."))
+        return Decision(status=because(status, reason, message))
     deadline = seen.child.created + limit
-    expired = now >= deadline
-    message = f"{message}. It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
+    message = f"{message} It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
+    status = because(status, reason, message)
+    if now < deadline:
+        return Decision(status=status, look_again_at=deadline)
+    # The reason is written before the deletion, or a crash in between would forget it.
     return Decision(
-        status=because(status, reason, message),
-        stop=seen.child if expired else None,
-        look_again_at=now + _LOOK_AGAIN_AFTER if expired else deadline,
+        status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
 
 

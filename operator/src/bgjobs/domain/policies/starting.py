@@ -1,0 +1,55 @@
+"""What keeps the attempt under way from starting, or from ending."""
+
+from datetime import datetime, timedelta
+
+from bgjobs.domain.observation import Observation, PodPhase
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Reason, cut
+
+_WAITING_REASONS = {
+    "Unschedulable": Reason.UNSCHEDULABLE,
+    "SchedulingGated": Reason.UNSCHEDULABLE,
+    "ErrImagePull": Reason.IMAGE_PULL_BACK_OFF,
+    "ImagePullBackOff": Reason.IMAGE_PULL_BACK_OFF,
+    "ErrImageNeverPull": Reason.IMAGE_PULL_BACK_OFF,
+    "InvalidImageName": Reason.IMAGE_PULL_BACK_OFF,
+    "CreateContainerConfigError": Reason.CONTAINER_CONFIG_ERROR,
+    "CreateContainerError": Reason.CONTAINER_CONFIG_ERROR,
+}
+CANNOT_START = frozenset(
+    {*_WAITING_REASONS.values(), Reason.QUOTA_EXCEEDED, Reason.CONFIGURATION_INVALID}
+)
+_KILLED_WITHIN = timedelta(seconds=30)
+"""How long a kubelet that answers may need for a pod whose grace period is over."""
+
+
+def obstacle(seen: Observation) -> tuple[Reason, str] | None:
+    """Why the attempt's pod does not start, as a reason and in words; None if nothing is known."""
+    if seen.pod is None:
+        if seen.failed_create is None:
+            return None
+        quota = "exceeded quota" in seen.failed_create
+        reason = Reason.QUOTA_EXCEEDED if quota else Reason.CONFIGURATION_INVALID
+        return reason, _quoted(f"its Job gets no pod: {seen.failed_create}")
+    waiting = seen.pod.waiting
+    if waiting is None or waiting.reason not in _WAITING_REASONS:
+        return None
+    return _WAITING_REASONS[waiting.reason], _quoted(waiting.message or waiting.reason)
+
+
+def lost_node(seen: Observation, now: datetime) -> str | None:
+    """What to say and do about a node that has fallen silent; None where it has not."""
+    pod = seen.pod
+    if pod is None or pod.gone or pod.phase is not PodPhase.RUNNING:
+        return None
+    overdue = pod.to_be_gone_at is not None and now > pod.to_be_gone_at + _KILLED_WITHIN
+    if not (pod.lost or overdue):
+        return None
+    return (
+        f"Node {pod.node_name} does not answer: attempt {pod.attempt} may still run there, so no "
+        "other is started. If the node is off for good: kubectl taint nodes "
+        f"{pod.node_name} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+    )
+
+
+def _quoted(text: str) -> str:
+    return cut(text, MAX_QUOTED_CHARACTERS).rstrip(". ")
