@@ -16,6 +16,8 @@ from tests.server import ROOT, Jobs, Server
 from tests.watching import phase, reason, submit, wait, wait_event
 
 _NAMESPACE = "rbac"
+_NO_POD = "rbac.jobs.NoPod"
+"""Its runtime names an account that is not there."""
 
 
 class Call(NamedTuple):
@@ -45,6 +47,9 @@ def answered(
     operating.delete_leftovers(installed)
     jobs = watching.new_namespace(installed, _NAMESPACE)
     watching.allow(jobs, watching.CLASS)
+    watching.allow(jobs, _NO_POD)
+    runtime = f"serviceAccountName: nobody\nnamespaces: [{_NAMESPACE}]"
+    watching.set_key(installed, "bgjobs-runtimes", _NO_POD, runtime)
     database = f"sqlite:///{directory / 'mirror.sqlite'}"
     with (
         _recorder(installed) as (url, answered),
@@ -61,6 +66,7 @@ def _let_it_do_everything(jobs: Jobs) -> None:
     submit(jobs, "cancelled", pods=[{"lasts": "1h"}])
     stuck = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     submit(jobs, "stuck", parameters=stuck)
+    submit(jobs, "no-pod", class_=_NO_POD)
     submit(jobs, "deleted", pods=[{"lasts": "1h"}])
     wait(jobs, "deleted", phase("Running"))
     assert api.request(jobs.server, "DELETE", f"{jobs.path}/deleted").status == 200
@@ -68,6 +74,7 @@ def _let_it_do_everything(jobs: Jobs) -> None:
     watching.change(jobs, "cancelled", cancelled=True)
     wait(jobs, "cancelled", phase("Cancelled"))
     wait(jobs, "stuck", reason("ImagePullBackOff"))
+    wait(jobs, "no-pod", reason("ConfigurationInvalid"))
     wait_event(jobs.server, jobs.namespace, "succeeds", "Succeeded")
     api.wait_until(
         lambda: api.request(jobs.server, "GET", f"{jobs.path}/expires").status == 404,

@@ -1,5 +1,6 @@
 """What a job may have to wait for, and how that ends."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from tests.watching import (
     child_jobs,
     jobs_path,
     phase,
+    pods,
+    pods_path,
     reason,
     set_key,
     submit,
@@ -118,27 +121,91 @@ def test_an_attempt_that_does_not_start_in_time_fails(jobs: Jobs, name: str) -> 
     assert (status["phase"], status["reason"]) == ("Failed", "PendingDeadlineExceeded")
 
 
-def test_a_job_that_meets_a_quota_starts_once_there_is_room(server: Server) -> None:
-    jobs = watching.new_namespace(server, "quota")
+@contextlib.contextmanager
+def _quota(server: Server, namespace: str, resource: str) -> Iterator[None]:
+    """Lets none of the resource be created in the namespace until the block ends."""
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": "no-jobs"},
-        "spec": {"hard": {"count/jobs.batch": "0"}},
+        "metadata": {"name": "none"},
+        "spec": {"hard": {resource: "0"}},
     }
-    path = "/api/v1/namespaces/quota/resourcequotas"
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
     assert api.request(server, "POST", path, quota).status == 201
     api.await_true(
         "the quota is in force",
-        lambda: "hard" in api.request(server, "GET", f"{path}/no-jobs").body["status"],
+        lambda: "hard" in api.request(server, "GET", f"{path}/none").body["status"],
     )
-    submit(jobs, "held")
-    status = wait(jobs, "held", reason("QuotaExceeded"))["status"]
-    assert "no-jobs" in status["message"]
-    api.request(server, "DELETE", f"{path}/no-jobs")
+    yield
+    api.request(server, "DELETE", f"{path}/none")
+
+
+@pytest.mark.parametrize("resource", ["count/jobs.batch", "pods"])
+def test_a_job_that_meets_a_quota_starts_once_there_is_room(server: Server, resource: str) -> None:
+    jobs = watching.new_namespace(server, f"quota-{resource[-4:]}".replace(".", "-"))
+    with _quota(server, jobs.namespace, resource):
+        submit(jobs, "held")
+        status = wait(jobs, "held", reason("QuotaExceeded"))["status"]
+        assert "exceeded quota: none" in status["message"]
     done = wait_finished(jobs, "held", within_s=45)["status"]
     assert done["phase"] == "Succeeded"
     assert done.get("retriesUsed", 0) == 0
+
+
+_NO_ACCOUNT = "serviceAccountName: nobody\nnamespaces: [restricted]"
+_HOST_PATH = "volumes: [{name: h, hostPath: {path: /}}]\nnamespaces: [restricted]"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        pytest.param(_NO_ACCOUNT, 'serviceaccount "nobody" not found', id="no such account"),
+        pytest.param(_HOST_PATH, "violates PodSecurity", id="Pod Security forbids it"),
+    ],
+)
+def test_a_job_that_gets_no_pod_says_why(
+    server: Server, restricted: Jobs, name: str, runtime: str, said: str
+) -> None:
+    class_ = f"nopod.jobs.{name.replace('-', '_')}"
+    allow(restricted, class_)
+    set_key(server, "bgjobs-runtimes", class_, runtime)
+    submit(restricted, name, class_=class_, retries=0, pendingDeadlineSeconds=6)
+    status = wait(restricted, name, reason("ConfigurationInvalid"))["status"]
+    assert "cannot start: its Job gets no pod: " in status["message"]
+    assert said in status["message"]
+    [attempt] = wait_finished(restricted, name)["status"]["attempts"]
+    assert attempt["reason"] == "ConfigurationInvalid"
+    assert said in attempt["message"]
+    set_key(server, "bgjobs-runtimes", class_, None)
+
+
+@pytest.fixture(scope="module")
+def restricted(server: Server) -> Jobs:
+    return watching.new_namespace(
+        server, "restricted", {"pod-security.kubernetes.io/enforce": "restricted"}
+    )
+
+
+def test_a_lost_node_is_named_and_nothing_else_starts(jobs: Jobs, name: str) -> None:
+    """The node controller sets Ready alone to False when it no longer hears from a node."""
+    uid = submit(jobs, name, pods=[{"lasts": "1h"}])
+    wait(jobs, name, phase("Running"))
+    [pod] = pods(jobs, uid)
+    path = f"{pods_path(jobs)}/{pod['metadata']['name']}"
+    for ready, want in (("False", "NodeUnreachable"), ("True", "Running")):
+        conditions = [
+            {"type": "Ready", "status": ready},
+            {"type": "ContainersReady", "status": "True"},
+        ]
+        body = {"status": {"conditions": conditions}}
+        merge = "application/strategic-merge-patch+json"
+        answer = api.request(jobs.server, "PATCH", f"{path}/status", body, content_type=merge)
+        assert answer.status == 200, answer.message
+        status = wait(jobs, name, reason(want))["status"]
+        assert status["phase"] == "Running"
+        assert ("does not answer" in status["message"]) == (ready == "False")
+    change(jobs, name, cancelled=True)
+    wait(jobs, name, phase("Cancelled"))
 
 
 def test_a_foreign_job_of_the_same_name_is_left_alone_and_waited_for(jobs: Jobs, name: str) -> None:

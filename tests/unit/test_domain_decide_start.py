@@ -283,7 +283,10 @@ def test_a_rejection_of_any_length_fits_the_status() -> None:
 
 
 REFUSAL = Refusal(
-    reason=Reason.QUOTA_EXCEEDED, message="exceeded quota: jobs", retry_at=NOW + seconds(30)
+    reason=Reason.QUOTA_EXCEEDED,
+    message="exceeded quota: jobs",
+    retry_at=NOW + seconds(30),
+    tries=1,
 )
 
 

@@ -24,6 +24,7 @@ from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.resync import Resync, attempt, repeat
+from bgjobs.controller.slow_starts import SlowStarts
 from bgjobs.controller.worker import Workers
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
@@ -97,6 +98,7 @@ class Parts(NamedTuple):
     configuration: ConfigurationKeeper
     reconciler: Reconciler
     resync: Resync
+    slow_starts: SlowStarts
 
 
 def assemble(
@@ -132,8 +134,17 @@ def assemble(
         child_succeeded_seconds=settings.child_ttl_seconds_after_success,
         child_unsuccessful_seconds=settings.child_ttl_seconds_otherwise,
     )
-    resync = Resync(api, views, queue, mirror, retention, now)
-    return Parts(views, queue, admission, hints, events, configuration, reconciler, resync)
+    return Parts(
+        views=views,
+        queue=queue,
+        admission=admission,
+        hints=hints,
+        events=events,
+        configuration=configuration,
+        reconciler=reconciler,
+        resync=Resync(api, views, queue, mirror, retention, now),
+        slow_starts=SlowStarts(api, views, queue, now),
+    )
 
 
 async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: MirrorWriter) -> None:
@@ -165,7 +176,7 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         ),
         repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
         repeat(_EXPIRED_CHILD_JOBS_EVERY_SECONDS, resync.expired_child_jobs),
-        repeat(_SLOW_STARTS_EVERY_SECONDS, resync.slow_starts),
+        repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
         _sweep(resync, settings.sweep_seconds),
     ]
     async with asyncio.TaskGroup() as group:

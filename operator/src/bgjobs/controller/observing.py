@@ -40,7 +40,14 @@ class Observer:
         ended = child and (child.succeeded or child.failed_message is not None or child.gone)
         if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
             pod = await self._read_pod(job, child)
-        return Observation(job=job, child=child, pod=pod, refusal=refusal, blocked=blocked)
+        return Observation(
+            job=job,
+            child=child,
+            pod=pod,
+            failed_create=self._views.failed_create(job.metadata.uid) if child else None,
+            refusal=refusal,
+            blocked=blocked,
+        )
 
     async def find_child(self, job: BackgroundJob) -> ChildJob | None:
         """The child Job of the attempt that comes next, if it is there though no view tells."""

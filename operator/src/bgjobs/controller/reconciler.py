@@ -212,9 +212,14 @@ class Reconciler:
             self._events.post(job, event, self._now())
         self._hold_back(job.metadata.uid, Reason.ADOPTION_CONFLICT, message, _CONFLICT_FOR)
 
-    def _hold_back(self, uid: str, reason: Reason, message: str, pause: timedelta) -> None:
-        retry_at = self._now() + pause
-        self._refusals[uid] = Refusal(reason=reason, message=message, retry_at=retry_at)
+    def _hold_back(self, uid: str, reason: Reason, message: str, longest: timedelta) -> None:
+        """Tries again after 2 s, 4 s and so on, at most every `longest`."""
+        before = self._refusals.get(uid)
+        tries = before.tries + 1 if before and before.reason is reason else 1
+        pause = min(longest, timedelta(seconds=2 ** min(tries, 10)))
+        self._refusals[uid] = Refusal(
+            reason=reason, message=message, retry_at=self._now() + pause, tries=tries
+        )
 
     async def _stop(self, job: BackgroundJob, child: ChildJob) -> None:
         """Deletes the child Job unless it has ended; a conflict means to look again."""

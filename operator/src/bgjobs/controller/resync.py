@@ -1,15 +1,14 @@
-"""Looks for what no watch tells: pods that stay Pending, child Jobs that vanish, what expires."""
+"""Looks for what no watch tells: child Jobs that vanish, what expires."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs.controller.workqueue import WorkQueue
-from bgjobs.domain.observation import PodPhase
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
 from bgjobs.kube import labels, paths, reading
@@ -18,7 +17,6 @@ from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
-_SLOW_START_AFTER = timedelta(seconds=2)
 _SECONDS_BETWEEN_DELETIONS = 0.05
 
 logger = logging.getLogger(__name__)
@@ -52,7 +50,7 @@ class Resync:
             listed.add(raw["metadata"]["uid"])
             if (
                 reading.owner_uid(raw) != uid
-                or (child := _read_or_none(reading.child_job, raw)) is None
+                or (child := reading.or_none(reading.child_job, raw)) is None
             ):
                 continue
             known = self._views.child(uid)
@@ -70,31 +68,8 @@ class Resync:
     async def pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
         async for raw in self._api.every(paths.ALL_PODS, labelSelector=labels.UID):
-            if pod := _read_or_none(reading.pod, raw):
+            if pod := reading.or_none(reading.pod, raw):
                 self._views.put_pod(raw["metadata"]["labels"][labels.UID], pod)
-
-    async def slow_starts(self) -> None:
-        """Reads the Pending pods if a child Job has had none that runs for a while."""
-        if not any(self._is_slow(uid) for uid in self._views):
-            return
-        selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
-        async for raw in self._api.every(paths.ALL_PODS, **selectors):
-            uid = raw["metadata"]["labels"][labels.UID]
-            pod = _read_or_none(reading.pod, raw)
-            if pod is not None and pod != self._views.pod(uid):
-                self._views.put_pod(uid, pod)
-                self._queue.add(uid)
-
-    def _is_slow(self, uid: str) -> bool:
-        child, pod = self._views.child(uid), self._views.pod(uid)
-        if child is None or child.succeeded or child.failed_message or child.gone:
-            return False
-        started = (
-            pod is not None
-            and (pod.run, pod.attempt) == (child.run, child.attempt)
-            and pod.phase is not PodPhase.PENDING
-        )
-        return not started and self._now() - child.created > _SLOW_START_AFTER
 
     async def background_jobs(self) -> None:
         """Brings the mirror to what there is, and deletes what has stayed its time.
@@ -106,7 +81,7 @@ class Resync:
         listed, expired = set(), []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
-            if (job := _read_or_none(parse, raw)) is None:
+            if (job := reading.or_none(parse, raw)) is None:
                 continue
             self._mirror.put(job)
             if job_has_expired(job, self._retention, self._now()):
@@ -125,7 +100,7 @@ class Resync:
     async def expired_child_jobs(self) -> None:
         """Deletes child Jobs, and their pods, that have stayed their time."""
         async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
-            child = _read_or_none(reading.child_job, raw)
+            child = reading.or_none(reading.child_job, raw)
             owner = await self._owner(raw) if child and child.ended else None
             if child and owner and child_has_expired(child, owner, self._retention, self._now()):
                 path = paths.job(owner.metadata.namespace, child.name)
@@ -140,7 +115,7 @@ class Resync:
             return known
         path = paths.background_job(raw["metadata"]["namespace"], annotations[labels.NAME])
         found = await self._api.get(path)
-        owner = _read_or_none(parse, found) if found else None
+        owner = reading.or_none(parse, found) if found else None
         return owner if owner and owner.metadata.uid == uid else None
 
     async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
@@ -160,17 +135,6 @@ class Resync:
                 raise
             return False
         return True
-
-
-Read = TypeVar("Read")
-
-
-def _read_or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
-    """None for what anybody may have made by hand under our labels, or by an older schema."""
-    try:
-        return reader(raw)
-    except (KeyError, ValueError):
-        return None
 
 
 async def attempt(action: Callable[[], Awaitable[None]]) -> None:

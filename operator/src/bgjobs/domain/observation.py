@@ -82,6 +82,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     message: str
     retry_at: datetime
+    tries: int
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from bgjobs.domain.resource import GROUP, PLURAL, VERSION
 ALL_BACKGROUND_JOBS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 ALL_JOBS = "/apis/batch/v1/jobs"
 ALL_PODS = "/api/v1/pods"
+ALL_EVENTS = "/api/v1/events"
 
 
 def background_job(namespace: str, name: str) -> str:

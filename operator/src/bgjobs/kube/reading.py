@@ -1,10 +1,21 @@
 """Child Jobs and pods as the API server returns them, reduced to what decisions need."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase, Waiting
 from bgjobs.kube import labels, manifests
+
+Read = TypeVar("Read")
+
+
+def or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Read | None:
+    """None for what anybody may have made by hand under our labels, or by an older schema."""
+    try:
+        return reader(raw)
+    except (KeyError, ValueError):
+        return None
 
 
 def owner_uid(raw: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ class Views:
         self._jobs: dict[str, BackgroundJob] = {}
         self._children: dict[str, ChildJob] = {}
         self._pods: dict[str, Pod] = {}
+        self._failed_creates: dict[str, tuple[str, str]] = {}
         self.heard_at: datetime | None = None
         """When the watch of BackgroundJobs last said anything."""
         self.left: set[str] = set()
@@ -63,6 +64,18 @@ class Views:
         if old is None or _age(pod) >= _age(old):
             self._pods[uid] = pod
 
+    def failed_create(self, uid: str) -> str | None:
+        """What the Job controller said when it could not create the latest child Job's pod."""
+        child = self._children.get(uid)
+        child_uid, said = self._failed_creates.get(uid, ("", ""))
+        return said if child is not None and child.uid == child_uid else None
+
+    def put_failed_create(self, uid: str, child_uid: str, said: str) -> bool:
+        """Whether that is news."""
+        news = self._failed_creates.get(uid) != (child_uid, said)
+        self._failed_creates[uid] = (child_uid, said)
+        return news
+
     def child_is_gone(self, uid: str) -> None:
         if child := self._children.get(uid):
             self._children[uid] = msgspec.structs.replace(child, gone=True)
@@ -80,6 +93,7 @@ class Views:
         self._jobs.pop(uid, None)
         self._children.pop(uid, None)
         self._pods.pop(uid, None)
+        self._failed_creates.pop(uid, None)
         self.left.discard(uid)
         self.doubtful.discard(uid)
         self.unsure.discard(uid)
