@@ -1,6 +1,7 @@
 """The deployed operator with real pods, a real database and the real job images."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_cancelling_a_running_job_ends_its_pod(kubectl: Kubectl) -> None:
     kubectl("patch", "bgjob/cancelled", "-n", _NAMESPACE, "--type=merge", "-p", patch)
     status = _wait_until_finished(kubectl, "cancelled")
     assert status["phase"] == "Cancelled", status["message"]
+    assert re.fullmatch(
+        r"Cancelled \(a test\) while attempt 1 was under way; it took \d+ s to end\.",
+        status["message"],
+    )
+    assert status["attempts"][0]["exitCode"] == 143
+    log = status["attempts"][0]["logTail"]
+    assert log.startswith("asleep\nawake"), "the program was not told to end"
     selector = "-l", f"bgjobs.dev/uid={_uid(kubectl, 'cancelled')}"
     assert kubectl("get", "jobs,pods", "-n", _NAMESPACE, "-o", "name", *selector) == ""
 

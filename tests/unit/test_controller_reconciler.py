@@ -104,6 +104,16 @@ class FakeApi(Api):
         self.touch(path)
         self._answer({}, lost)
 
+    async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
+        """The log is there only while its pod runs."""
+        self._note("GET", path)
+        assert params["follow"] == "true"
+        assert path.removesuffix("/log") in self.objects
+        assert not any("deletionTimestamp" in o["metadata"] for o in self.objects.values())
+        yield b""
+        yield b"started, password=hunter2\n"
+        yield b"cleaned up\n"
+
     def touch(self, path: str) -> None:
         self.objects[path]["metadata"]["resourceVersion"] = self.next_version()
 
@@ -655,7 +665,9 @@ async def test_a_cancel_deletes_the_child_job_and_is_over_when_it_is_gone() -> N
     operator.job_vanishes()
     await operator.work(after=1)
     assert operator.shown == ("Cancelled", "Cancelled")
-    assert operator.status["attempts"][0]["outcome"] == "Cancelled"
+    [attempt] = operator.status["attempts"]
+    assert attempt["outcome"] == "Cancelled"
+    assert attempt["logTail"] == "started, password=[redacted]\ncleaned up"
     assert operator.admission.running == 0
     assert operator.requests().count("DELETE job") == 1
 

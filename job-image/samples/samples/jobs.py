@@ -16,8 +16,14 @@ class Echo:
 
 @job
 class Sleep:
+    """Cleans up, so to speak, also when it is told to end."""
+
     def handle(self, seconds: float) -> None:
-        time.sleep(seconds)
+        print("asleep", flush=True)
+        try:
+            time.sleep(seconds)
+        finally:
+            print("awake")
 
 
 @job

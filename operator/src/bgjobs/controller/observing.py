@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
 from bgjobs.domain.ranking import Blocked
@@ -19,9 +20,12 @@ _VIEW_TRUSTED_FOR = timedelta(seconds=30)
 class Observer:
     """Reads of one BackgroundJob what its decision needs. All raise ApiError and network errors."""
 
-    def __init__(self, api: Api, views: Views, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, api: Api, views: Views, log_tails: LogTails, now: Callable[[], datetime]
+    ) -> None:
         self._api = api
         self._views = views
+        self._log_tails = log_tails
         self._now = now
 
     async def read_job(self, job: BackgroundJob) -> BackgroundJob | None:
@@ -45,6 +49,7 @@ class Observer:
             child=child,
             pod=pod,
             failed_create=self._views.failed_create(job.metadata.uid) if child else None,
+            log_tail=self._log_tails.tail(pod.uid) if pod else None,
             refusal=refusal,
             blocked=blocked,
         )

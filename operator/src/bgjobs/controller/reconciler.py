@@ -10,12 +10,13 @@ from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.observing import Observer, current
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain import start_window
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
-from bgjobs.domain.observation import ChildJob, Observation, Refusal
+from bgjobs.domain.observation import ChildJob, Observation, PodPhase, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
@@ -63,7 +64,8 @@ class Reconciler:
         self._events = events
         self._mirror = mirror
         self._now = now
-        self._observer = Observer(api, views, now)
+        self._log_tails = LogTails(api)
+        self._observer = Observer(api, views, self._log_tails, now)
         self._refusals: dict[str, Refusal] = {}
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._mirrored: dict[str, str] = {}
@@ -120,12 +122,17 @@ class Reconciler:
         return job
 
     def _forget(self, uid: str) -> None:
+        self._forget_log(uid)
         self._views.forget(uid)
         self._admission.release(uid)
         self._hints.forget(uid)
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._mirrored.pop(uid, None)
+
+    def _forget_log(self, uid: str) -> None:
+        if pod := self._views.pod(uid):
+            self._log_tails.forget(pod.uid)
 
     def _copy_to_mirror(self, job: BackgroundJob) -> None:
         """Hands the job to the mirror, each of its versions once."""
@@ -230,6 +237,9 @@ class Reconciler:
         self._queue.add(uid)
         if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
             return
+        pod = current(job, self._views.pod(uid))
+        if pod is not None and pod.phase is PodPhase.RUNNING:
+            await self._log_tails.follow(job.metadata.namespace, pod)
         options = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
@@ -269,6 +279,8 @@ class Reconciler:
         self._views.put_job(written)
         self._decided.pop(job.metadata.uid, None)
         self._hints.forget(job.metadata.uid)
+        if written.status.attempts_total > job.status.attempts_total:
+            self._forget_log(job.metadata.uid)
         metrics.count_transition(job, written)
         if decision.event is not None:
             self._events.post(written, decision.event, self._now())

@@ -88,12 +88,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One BackgroundJob with the child Job and the pod of its current attempt.
 
-    `failed_create` is what the Job controller said when it could not create the pod.
+    `failed_create` is what the Job controller said when it could not create the pod;
+    `log_tail` the end of the pod's log, where it was followed.
     """
 
     job: BackgroundJob
     child: ChildJob | None = None
     pod: Pod | None = None
     failed_create: str | None = None
+    log_tail: str | None = None
     refusal: Refusal | None = None
     blocked: Blocked | None = None

@@ -19,6 +19,8 @@ MAX_PARAMETERS_BYTES = 64 * 1024
 MAX_ATTEMPTS_KEPT = 10
 MAX_MESSAGE_CHARACTERS = 1024
 """Of the messages of the status and its conditions; the API server refuses longer ones."""
+MAX_LOG_TAIL_CHARACTERS = 1024
+"""Of the end of an attempt's log in the status."""
 MAX_QUOTED_CHARACTERS = 512
 """Of a message that becomes a part of another one."""
 
@@ -172,6 +174,7 @@ class Attempt(_Data, frozen=True):
     finish: datetime | None = None
     exit_code: int | None = None
     resources: Resources | None = None
+    log_tail: str | None = None
 
 
 class JobRef(_Data, frozen=True):

@@ -102,6 +102,17 @@ class Api:
                     )
                 yield event
 
+    async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
+        """What the server sends until it ends, piece by piece; an empty piece once it answers."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        url = f"{self.server}{path}"
+        async with self.session.get(url, params=params, timeout=timeout) as response:
+            if response.status >= 400:
+                raise _error(response.status, await response.read())
+            yield b""
+            async for chunk in response.content.iter_any():
+                yield chunk
+
     async def _request(
         self,
         method: str,

@@ -28,6 +28,10 @@ def pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
+def log(namespace: str, pod: str) -> str:
+    return f"{pods(namespace)}/{pod}/log"
+
+
 def events(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/events"
 

@@ -8,7 +8,7 @@ from bgjobs.domain import priority
 from bgjobs.domain.backoff import retry_pause_seconds
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
-from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
+from bgjobs.domain.observation import ChildJob, Observation, PodPhase
 from bgjobs.domain.outcome import Ending, ending
 from bgjobs.domain.policies.changes import (
     accepted,
@@ -23,8 +23,10 @@ from bgjobs.domain.policies.changes import (
     waiting,
 )
 from bgjobs.domain.policies.starting import CANNOT_START, obstacle
+from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
+    MAX_LOG_TAIL_CHARACTERS,
     MAX_QUOTED_CHARACTERS,
     Attempt,
     AttemptOutcome,
@@ -44,7 +46,7 @@ def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decisio
     end = _end(seen, seen.child, now)
     if end is None:
         return None
-    status = _recorded(seen.job, seen.child, seen.pod, end, now)
+    status = _recorded(seen, seen.child, end, now)
     number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
     match end.outcome:
         case AttemptOutcome.SUCCEEDED:
@@ -127,10 +129,9 @@ def _ending(outcome: AttemptOutcome, reason: Reason, message: str) -> Ending:
     return Ending(outcome=outcome, reason=reason, message=message)
 
 
-def _recorded(
-    job: BackgroundJob, child: ChildJob, pod: Pod | None, end: Ending, now: datetime
-) -> Status:
+def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) -> Status:
     """The status with the attempt added."""
+    job, pod = seen.job, seen.pod
     start = pod.started if pod else None
     finish = (pod.finished if pod else None) or seconds(now)
     attempt = Attempt(
@@ -145,6 +146,7 @@ def _recorded(
         reason=end.reason,
         message=end.message,
         resources=end.resources,
+        log_tail=_log_tail(seen.log_tail),
     )
     status = observed(job)
     return msgspec.structs.replace(
@@ -161,6 +163,19 @@ def _recorded(
         next_attempt_time=None,
         job_ref=None,
     )
+
+
+def _log_tail(log: str | None) -> str | None:
+    """The end of a log without what looks like a secret, from the start of a line if it can be."""
+    if log is None:
+        return None
+    text = "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in redact(log)
+    ).rstrip()
+    if len(text) > MAX_LOG_TAIL_CHARACTERS:
+        text = text[-MAX_LOG_TAIL_CHARACTERS:]
+        text = text.partition("\n")[2] or text
+    return text or None
 
 
 def _after_failure(
