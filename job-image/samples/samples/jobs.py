@@ -27,6 +27,14 @@ class Sleep:
 
 
 @job
+class Nap:
+    """As Sleep, but the local cluster runs one at a time."""
+
+    def handle(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@job
 class Fail:
     """The first `times` attempts of a run fail, the next one succeeds."""
 

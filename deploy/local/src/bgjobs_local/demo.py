@@ -48,12 +48,38 @@ def _the_greeting(result: Any) -> str | None:
     return None if result == greeting else f"its result is {result}, not {greeting}"
 
 
+@dataclass(frozen=True)
+class Act:
+    """A change of a job's spec, made once the job is in its phase for this reason."""
+
+    job: str
+    reason: str
+    spec: Mapping[str, Any]
+
+
 _EXPECTED = {
     "compare-licences": Expected("Succeeded", 1, _near_twins),
     "fails-twice": Expected("Succeeded", 3, lambda _: None),
     "fails-for-good": Expected("Failed", 4, _no_result),
     "delayed": Expected("Succeeded", 1, _the_greeting),
+    "tonight": Expected("Succeeded", 1, lambda _: None),
+    "held": Expected("Succeeded", 2, _no_result),
+    "mistake": Expected("Succeeded", 2, _no_result),
+    "nap-first": Expected("Succeeded", 1, _no_result),
+    "nap-by-hand": Expected("Succeeded", 1, _no_result),
+    "nap-high": Expected("Succeeded", 1, _no_result),
+    "nap-low": Expected("Succeeded", 1, _no_result),
 }
+_ACTS = (
+    Act("nap-by-hand", "Queued", {"startRequests": 1}),
+    Act("tonight", "Delayed", {"startRequests": 1}),
+    Act("held", "Running", {"suspend": True}),
+    Act("held", "Suspended", {"suspend": False}),
+    Act("mistake", "Running", {"cancelled": True, "cancelReason": "the wrong list"}),
+    Act("mistake", "Cancelled", {"cancelled": False, "retryRequests": 1}),
+)
+"""In the order in which they are done, for each job."""
+_STARTED_IN_ORDER = ("nap-first", "nap-by-hand", "nap-high", "nap-low")
 _REFUSAL = "class shop.jobs.DropTables (method handle) is not on the allowlist"
 
 
@@ -76,6 +102,9 @@ def run(kubectl: Kubectl) -> list[str]:
         problems.append("the rows in MySQL are not the BackgroundJobs in the API server")
     for job in jobs:
         problems += _differences(job)
+    started = {job["metadata"]["name"]: job["status"].get("startTime", "") for job in jobs}
+    if sorted(_STARTED_IN_ORDER, key=lambda name: started[name]) != [*_STARTED_IN_ORDER]:
+        problems.append(f"{', '.join(_STARTED_IN_ORDER)} did not start in this order")
     return problems
 
 
@@ -97,9 +126,10 @@ def _apply_refused(kubectl: Kubectl) -> list[str]:
 
 
 def _follow(kubectl: Kubectl) -> Sequence[dict[str, Any]]:
-    """Shows every change of the jobs until all have finished."""
+    """Shows every change of the jobs, and changes some by hand, until all have finished."""
     print()
     shown: dict[str, str] = {}
+    acts = list(_ACTS)
     started = time.monotonic()
     while True:
         jobs = kubectl.objects("backgroundjobs", "-n", _NAMESPACE)
@@ -109,7 +139,11 @@ def _follow(kubectl: Kubectl) -> Sequence[dict[str, Any]]:
             if shown.get(name) != line:
                 shown[name] = line
                 print(f"{time.monotonic() - started:5.1f} s  {line}", flush=True)
-        if all("completionTime" in job["status"] for job in jobs):
+            act = next((act for act in acts if act.job == name), None)
+            if act is not None and act.reason == status["reason"]:
+                acts.remove(act)
+                _change(kubectl, act)
+        if not acts and all("completionTime" in job["status"] for job in jobs):
             return jobs
         if time.monotonic() - started > _FINISHED_WITHIN_SECONDS:
             raise LocalError(
@@ -118,6 +152,12 @@ def _follow(kubectl: Kubectl) -> Sequence[dict[str, Any]]:
                 "kubectl logs -n bgjobs-system deployment/bgjobs-operator"
             )
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _change(kubectl: Kubectl, act: Act) -> None:
+    patch = json.dumps({"spec": act.spec})
+    print(f"$ kubectl patch bgjob {act.job} -n demo --type=merge -p '{patch}'", flush=True)
+    kubectl("patch", "bgjob", act.job, "-n", _NAMESPACE, "--type=merge", "-p", patch)
 
 
 def _mirrored(kubectl: Kubectl, uids: Sequence[str], wanted: Sequence[Row]) -> Sequence[Row]:
