@@ -17,7 +17,7 @@ from kopf._core.engines.peering import Identity
 from kubernetes.aio.config import ConfigException
 
 from bgjobs import http, metrics
-from bgjobs.controller import handlers
+from bgjobs.controller import handlers, stateless
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
@@ -226,6 +226,9 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = stateless.DiffBase()
+    settings.persistence.progress_storage = stateless.Progress()
+    settings.persistence.finalizer = stateless.FINALIZER
     settings.queueing.idle_timeout = _KOPF_IDLE_SECONDS
     settings.watching.label_selectors["pods"] = labels.UID
     settings.watching.field_selectors["pods"] = "status.phase!=Pending"
