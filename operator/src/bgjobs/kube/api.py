@@ -10,6 +10,7 @@ import orjson
 from kubernetes.aio import client, config
 from kubernetes.aio.client.rest import RESTClientObject
 
+from bgjobs.kube import answers
 from bgjobs.kube.clock import ServerClock
 
 _MAX_CONNECTIONS = 64
@@ -94,7 +95,7 @@ class Api:
             if response.status >= 400:
                 raise _error(response.status, await response.read())
             async for line in response.content:
-                event = orjson.loads(line)
+                event = answers.loads(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
                     raise ApiError(
@@ -133,7 +134,7 @@ class Api:
             payload = await response.read()
             if response.status >= 400:
                 raise _error(response.status, payload)
-            answer: Object = orjson.loads(payload)
+            answer: Object = answers.loads(payload)
             return answer
 
 
@@ -161,6 +162,7 @@ async def connect(clock: ServerClock) -> Api:
         timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_SECONDS),
         headers={"User-Agent": "bgjobs-operator"},
         middlewares=(authorize,),
+        response_class=answers.Response,
     )
     return Api(session, settings.host, clock)
 
