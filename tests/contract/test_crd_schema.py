@@ -116,7 +116,13 @@ _NOT_A_DELAY = (
     "delay must be whole seconds (90) or a number with s, m or h (90s, 15m, 2h), from 0 to one "
     "year (31536000, 525600m, 8760h)"
 )
-_NOT_A_PRIORITY = 'supported values: "1", "2", "3", "High", "Medium", "Low"'
+_NOT_A_PRIORITY = (
+    "priority must be the name High, Medium or Low, or the number 1, 2 or 3 without quotes"
+)
+_NOT_A_TIME = (
+    "startAt must be a time from the years 2000 to 2999 in RFC 3339 with its zone, such as "
+    "2030-01-31T06:00:00Z or 2030-01-31T08:00:00+02:00"
+)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,7 @@ _NOT_A_PRIORITY = 'supported values: "1", "2", "3", "High", "Medium", "Low"'
         pytest.param({"priority": 4}, _NOT_A_PRIORITY, id="priority 4"),
         pytest.param({"priority": "1"}, _NOT_A_PRIORITY, id="priority as a quoted number"),
         pytest.param({"priority": "high"}, _NOT_A_PRIORITY, id="priority in lower case"),
+        pytest.param({"priority": "x" * 200}, _NOT_A_PRIORITY, id="priority in many words"),
         pytest.param({"priority": 1.5}, "spec.priority", id="fractional priority"),
         pytest.param({"delay": -1}, _NOT_A_DELAY, id="negative delay"),
         pytest.param({"delay": 31536001}, _NOT_A_DELAY, id="more than a year's delay"),
@@ -175,14 +182,15 @@ _NOT_A_PRIORITY = 'supported values: "1", "2", "3", "High", "Medium", "Low"'
             "leave the other out",
             id="delay and startAt",
         ),
-        pytest.param({"startAt": "tomorrow"}, "spec.startAt", id="startAt in words"),
-        pytest.param({"startAt": "2030-02-30T06:00:00Z"}, "date-time", id="day that never comes"),
-        pytest.param({"startAt": "2030-01-31T06:00:00"}, "date-time", id="time without a zone"),
-        pytest.param({"startAt": "2030-01-31"}, "spec.startAt", id="date without a time"),
-        pytest.param({"startAt": "2030-01-31T06:00:00x5Z"}, "spec.startAt", id="no decimal point"),
-        pytest.param(
-            {"startAt": "9999-12-31T23:59:59Z"}, "spec.startAt", id="beyond every calendar"
-        ),
+        pytest.param({"startAt": "tomorrow"}, _NOT_A_TIME, id="startAt in words"),
+        pytest.param({"startAt": "2030-02-30T06:00:00Z"}, _NOT_A_TIME, id="day that never comes"),
+        pytest.param({"startAt": "2030-06-30T23:59:60Z"}, _NOT_A_TIME, id="leap second"),
+        pytest.param({"startAt": "2030-01-31T06:00:00"}, _NOT_A_TIME, id="time without a zone"),
+        pytest.param({"startAt": "2030-01-31"}, _NOT_A_TIME, id="date without a time"),
+        pytest.param({"startAt": "2030-01-31T06:00:00x5Z"}, _NOT_A_TIME, id="no decimal point"),
+        pytest.param({"startAt": "9999-12-31T23:59:59Z"}, _NOT_A_TIME, id="beyond every calendar"),
+        pytest.param({"startAt": "0001-01-01T00:00:00Z"}, _NOT_A_TIME, id="before every calendar"),
+        pytest.param({"startAt": 1893456000}, "must be of type string", id="time as a number"),
         pytest.param({"retries": -1}, "greater than or equal to 0", id="negative retries"),
         pytest.param({"retries": 101}, "less than or equal to 100", id="too many retries"),
         pytest.param({"retries": "3"}, "must be of type integer", id="quoted retries"),
