@@ -87,6 +87,56 @@ def test_max_concurrent_counts_each_key_by_itself() -> None:
             {"default": "image: 2024-13-45"}, "'default' is no valid YAML", id="an impossible date"
         ),
         pytest.param(
+            {"default": "image: a:1\npaused: true"},
+            """at `$.paused`: write why, in quotes (paused: "the warehouse is being moved"), or""",
+            id="paused without a reason",
+        ),
+        pytest.param(
+            {"default": "image: a:1\nlabels: {version: 2}"},
+            "got `int` - at `$.labels[...]`: put it in quotes",
+            id="a number for text",
+        ),
+        pytest.param(
+            {"default": "image: ''"}, "length >= 1 - at `$.image`", id="an image of no name"
+        ),
+        pytest.param(
+            {"default": "image: a:1\nactiveDeadlineSeconds: 0"}, "`int` >= 1", id="no time to run"
+        ),
+        pytest.param(
+            {"default": f"image: a:1\nactiveDeadlineSeconds: {'9' * 30}"},
+            "`int` <= 2147483647",
+            id="a time beyond 32 bits",
+        ),
+        pytest.param(
+            {"default": f"image: a:1\nmaxConcurrent: {'9' * 5000}"},
+            "is no valid YAML: ValueError: Exceeds the limit",
+            id="a number beyond Python",
+        ),
+        pytest.param(
+            {"default": f"{'x' * 1_000}: 1"}, "unknown field `xxx", id="a key of 1,000 letters"
+        ),
+        pytest.param(
+            {"default": "image: a:1", "shop": f"env: [{{name: A, value: {'x' * 20_000}}}]"},
+            "'shop' has 20025 characters, at most 16384 are read",
+            id="too long",
+        ),
+        pytest.param({"default": "[" * 200_000}, "at most 16384 are read", id="endless nesting"),
+        pytest.param(
+            {"default": "env: " + "[" * 5_000 + "]" * 5_000},
+            "maximum recursion depth",
+            id="deep nesting",
+        ),
+        pytest.param(
+            {"default": "image: !!python/object/apply:os.system ['true']"},
+            "could not determine a constructor",
+            id="an object of Python's",
+        ),
+        pytest.param({"default": "paused: !!bool maybe"}, "KeyError: 'maybe'", id="no boolean"),
+        pytest.param({"default": "image: !!timestamp x"}, "no valid YAML", id="no time"),
+        pytest.param({"default": "maxConcurrent: !!int ''"}, "no valid YAML", id="no number"),
+        pytest.param({"default": "image: a:1\n---\nimage: b:1"}, "no valid YAML", id="two texts"),
+        pytest.param({"default": "env: [{? [a, b] : c}]"}, "unhashable key", id="a list as a key"),
+        pytest.param(
             {"default": "image: a:1", "shop": "{env: [{name: BGJOB_CLASS, value: x}]}"},
             "key 'shop': env sets BGJOB_CLASS",
             id="the contract's variables are the operator's",
@@ -102,6 +152,71 @@ def test_a_broken_config_map_is_refused_by_key(data: dict[str, str], says: str) 
     with pytest.raises(ConfigurationError) as refused:
         parse_runtimes(data)
     assert says in str(refused.value)
+    assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("2030-01-31", id="date"),
+        pytest.param("2030-01-31T06:00:00Z", id="time"),
+        pytest.param(".nan", id="no number"),
+        pytest.param("-.inf", id="infinity"),
+        pytest.param("!!binary aGVsbG8=", id="bytes"),
+        pytest.param("!!set {a, b}", id="set"),
+        pytest.param("{2030-01-31: a}", id="date as a key"),
+        pytest.param("&a [*a]", id="a list that is in itself"),
+    ],
+)
+def test_a_value_that_json_has_not_is_refused_by_key(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="key 'shop' has a value that JSON has not"):
+        parse_runtimes({"default": "image: a:1", "shop": f"env: [{{name: A, value: {value}}}]"})
+
+
+def _bomb(begin: str, level: str, times: int) -> str:
+    """Nine levels, each with so many aliases of the one before."""
+    lines = [begin]
+    for number in range(1, 10):
+        aliases = ", ".join([f"*a{number - 1}"] * times)
+        lines.append(level.format(number=number, aliases=aliases))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(
+            _bomb("env:\n- &a0 {name: A}", "- {{name: A, value: &a{number} [{aliases}]}}", 9),
+            id="lists",
+        ),
+        pytest.param(
+            _bomb("env:\n- &a0 {name: A}", "- &a{number} {{<<: [{aliases}]}}", 9), id="maps"
+        ),
+        pytest.param(
+            _bomb("env: [&a0 {name: A}", ",&a{number} {{<<:[{aliases}]}}", 2) + "]", id="2"
+        ),
+    ],
+)
+def test_aliases_that_multiply_are_refused(bomb: str) -> None:
+    with pytest.raises(ConfigurationError, match="'shop' has more than 8 YAML aliases"):
+        parse_runtimes({"default": "image: a:1", "shop": bomb})
+
+
+def test_a_few_aliases_are_taken() -> None:
+    text = "image: a:1\nlabels: &labels {team: shop}\nnodeSelector: *labels"
+    assert parse_runtimes({"default": text})["default"].node_selector == {"team": "shop"}
+
+
+def test_asterisks_in_text_are_no_aliases() -> None:
+    args = " ".join(["*.py", "*/5", "2*3", "**", "a*b"] * 3)
+    text = f'{{image: "a:1", env: [{{name: A, value: "{args}"}}]}}'
+    assert parse_runtimes({"default": text})["default"].env == [{"name": "A", "value": args}]
+
+
+@pytest.mark.parametrize("nothing", ["", "# to do", "null", "{}"])
+def test_an_empty_text_says_nothing(nothing: str) -> None:
+    runtimes = parse_runtimes({"default": "image: a:1", "shop": nothing})
+    assert runtime_for(runtimes, "shop.jobs.SyncStock").settings == Runtime(image="a:1")
 
 
 @pytest.mark.parametrize("name", ["5", "null", "[A]"])

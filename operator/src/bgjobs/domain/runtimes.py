@@ -3,14 +3,25 @@
 Platform engineers own this (ConfigMap bgjobs-runtimes); submitters choose none of it.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from bgjobs.domain.errors import ConfigurationError
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, cut
 
 DEFAULT = "default"
+
+_MAX_CHARACTERS = 16 * 1024
+"""PyYAML has no limit of its own: some ten thousand brackets in each other crash the process."""
+_ALIAS = re.compile(r"(?<![^\s\[{,:])\*[\w-]")
+_MAX_ALIASES = 8
+"""Aliases of aliases multiply: a few dozen of them turn a short text into gigabytes."""
+
+_MAX_SECONDS = 2**31 - 1
 
 
 class Runtime(
@@ -18,7 +29,7 @@ class Runtime(
 ):
     """The settings of one key. Those it leaves out come from shorter keys, last from `default`."""
 
-    image: str | None = None
+    image: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     image_pull_policy: str | None = None
     image_pull_secrets: list[dict[str, str]] | None = None
     resources: dict[str, dict[str, str | int | float]] | None = None
@@ -30,8 +41,10 @@ class Runtime(
     node_selector: dict[str, str] | None = None
     tolerations: list[dict[str, Any]] | None = None
     labels: dict[str, str] | None = None
-    termination_grace_period_seconds: int | None = None
-    active_deadline_seconds: int | None = None
+    termination_grace_period_seconds: Annotated[int, msgspec.Meta(ge=0, le=_MAX_SECONDS)] | None = (
+        None
+    )
+    active_deadline_seconds: Annotated[int, msgspec.Meta(ge=1, le=_MAX_SECONDS)] | None = None
     max_concurrent: Annotated[int, msgspec.Meta(ge=0)] | None = None
     paused: str | None = None
     namespaces: list[str] | None = None
@@ -85,11 +98,43 @@ def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:
 
 def _parse_runtime(key: str, text: str) -> Runtime:
     try:
-        return msgspec.yaml.decode(text or "{}", type=Runtime)
+        return msgspec.json.decode(_json(key, text), type=Runtime)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"key {key!r}: {error}") from error
-    except ValueError as error:
-        raise ConfigurationError(f"key {key!r} is no valid YAML: {error}") from error
+        hint = ""
+        if "`$.paused`" in str(error):
+            hint = (
+                ': write why, in quotes (paused: "the warehouse is being moved"), or leave it out'
+            )
+        elif re.search("Expected `str.*, got `", str(error)):
+            hint = ": put it in quotes"
+        raise ConfigurationError(
+            f"key {key!r}: {cut(str(error), MAX_QUOTED_CHARACTERS)}{hint}"
+        ) from error
+
+
+def _json(key: str, text: str) -> str:
+    """The YAML as JSON, which has no dates, bytes, sets or numbers that are none."""
+    if len(text) > _MAX_CHARACTERS:
+        raise ConfigurationError(
+            f"key {key!r} has {len(text)} characters, at most {_MAX_CHARACTERS} are read: keep "
+            "large values in a ConfigMap of the job's namespace and name it in envFrom or volumes"
+        )
+    if len(_ALIAS.findall(text)) > _MAX_ALIASES:
+        raise ConfigurationError(
+            f"key {key!r} has more than {_MAX_ALIASES} YAML aliases (*name): write out what they "
+            "stand for"
+        )
+    try:
+        value = msgspec.yaml.decode(text)
+    except Exception as error:  # a tag before what does not fit it raises anything
+        why = cut(f"{type(error).__name__}: {error}", MAX_QUOTED_CHARACTERS)
+        raise ConfigurationError(f"key {key!r} is no valid YAML: {why}") from error
+    try:
+        return json.dumps({} if value is None else value, allow_nan=False)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"key {key!r} has a value that JSON has not; text goes in quotes: {error}"
+        ) from error
 
 
 def _keys(runtimes: Runtimes, class_: str) -> list[str]:
