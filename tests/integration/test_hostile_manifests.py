@@ -229,11 +229,6 @@ def test_refused_at_apply_with_a_message(jobs: Jobs, name: str, spec: str, words
             "does not match the namespace",
             id="another namespace",
         ),
-        pytest.param(
-            f'"name": "a", "managedFields": [{json.dumps(api.managed_fields(300))}]',
-            "metadata.managedFields are nested deeper than any field of a BackgroundJob",
-            id="deep managedFields",
-        ),
     ],
 )
 def test_metadata_refused_at_apply_with_a_message(jobs: Jobs, metadata: str, words: str) -> None:

@@ -13,9 +13,9 @@ REDACTED = "[redacted]"
 
 _NAMED = re.compile(
     r"""(?ix)
-    ( [\w-]* (?: passw(?:or)?d | pwd | secret | token | credential
-      | (?: api | access | private ) [_-]? key | authorization ) [\w-]*
-      ["']? \s* [=:] \s* (?: (?: bearer | basic ) \s+ )? )
+    ( (?: passw(?:or)?d | pwd | secret | token | credential
+      | (?: api | access | private ) [_-]? key | authorization ) [\w-]{0,40}
+      ["']? \s{0,8} [=:] \s{0,8} (?: (?: bearer | basic ) \s{1,8} )? )
     (?: "[^"\n]*" | '[^'\n]*' | [^\s,;&}\])]+ )
     """
 )
