@@ -1,11 +1,13 @@
 """bgjobs deployed as a user deploys it, in a cluster of the tests' own."""
 
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +60,24 @@ def once_allowed(kubectl: Kubectl, *arguments: str, stdin: str | None = None) ->
         except LocalError:
             if time.monotonic() > deadline:
                 raise
+
+
+def manifest(name: str, spec: Mapping[str, Any]) -> str:
+    """A BackgroundJob as kubectl reads it."""
+    return json.dumps(
+        {
+            "apiVersion": "bgjobs.dev/v1alpha1",
+            "kind": "BackgroundJob",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+    )
+
+
+def patch_data(kubectl: Kubectl, config_map: str, data: Mapping[str, str | None]) -> None:
+    """Changes keys of one of the operator's ConfigMaps; None takes one away."""
+    patch = json.dumps({"data": data})
+    kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import once_allowed
+from tests.e2e.conftest import manifest, once_allowed, patch_data
 
 from bgjobs_local.kubectl import Kubectl
 
@@ -57,9 +57,9 @@ def finished(kubectl: Kubectl) -> Iterator[Mapping[str, Any]]:
     _give_echo_the_secret(kubectl)
     _allow(kubectl, "samples.jobs.Missing")
     for name, spec in _JOBS.items():
-        kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=_manifest(name, spec))
+        kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=manifest(name, spec))
     yield {name: _wait_until_finished(kubectl, name) for name in _JOBS}
-    _patch_data(kubectl, "bgjobs-runtimes", "samples.jobs.Echo", None)
+    patch_data(kubectl, "bgjobs-runtimes", {"samples.jobs.Echo": None})
 
 
 def test_parameters_arrive_as_equal_json_values(finished: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ def test_a_result_that_is_too_large_is_replaced_by_its_size(finished: Mapping[st
 
 def test_restarting_the_operator_mid_run_changes_nothing(kubectl: Kubectl) -> None:
     spec = {"class": "samples.jobs.Sleep", "parameters": {"seconds": 8}}
-    kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=_manifest("outlives", spec))
+    kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=manifest("outlives", spec))
     _wait_for_phase(kubectl, "outlives", "Running")
     selector = "app.kubernetes.io/component=operator"
     kubectl("delete", "pod", "-n", "bgjobs-system", "-l", selector, "--grace-period=0", "--force")
@@ -122,7 +122,7 @@ def test_restarting_the_operator_mid_run_changes_nothing(kubectl: Kubectl) -> No
 
 def test_cancelling_a_running_job_ends_its_pod(kubectl: Kubectl) -> None:
     spec = {"class": "samples.jobs.Sleep", "parameters": {"seconds": 600}}
-    kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=_manifest("cancelled", spec))
+    kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=manifest("cancelled", spec))
     _wait_for_phase(kubectl, "cancelled", "Running")
     patch = '{"spec": {"cancelled": true, "cancelReason": "a test"}}'
     kubectl("patch", "bgjob/cancelled", "-n", _NAMESPACE, "--type=merge", "-p", patch)
@@ -137,17 +137,6 @@ def test_cancelling_a_running_job_ends_its_pod(kubectl: Kubectl) -> None:
     assert log.startswith("asleep\nawake"), "the program was not told to end"
     selector = "-l", f"bgjobs.dev/uid={_uid(kubectl, 'cancelled')}"
     assert kubectl("get", "jobs,pods", "-n", _NAMESPACE, "-o", "name", *selector) == ""
-
-
-def _manifest(name: str, spec: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {
-            "apiVersion": "bgjobs.dev/v1alpha1",
-            "kind": "BackgroundJob",
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-    )
 
 
 def _get(kubectl: Kubectl, name: str) -> Any:
@@ -181,17 +170,12 @@ def _give_echo_the_secret(kubectl: Kubectl) -> None:
         "envFrom": [{"secretRef": {"name": "vault", "optional": True}}],
         "namespaces": [_NAMESPACE],
     }
-    _patch_data(kubectl, "bgjobs-runtimes", "samples.jobs.Echo", yaml.safe_dump(runtime))
+    patch_data(kubectl, "bgjobs-runtimes", {"samples.jobs.Echo": yaml.safe_dump(runtime)})
 
 
 def _allow(kubectl: Kubectl, class_: str) -> None:
     """Adds a class to the allowlist and waits until the API server admits it."""
-    _patch_data(kubectl, "bgjobs-allowlist", class_, "handle")
-    probe = _manifest("probe", {"class": class_})
+    patch_data(kubectl, "bgjobs-allowlist", {class_: "handle"})
+    probe = manifest("probe", {"class": class_})
     create = ("create", "--dry-run=server", "-f", "-", "-n", _NAMESPACE)
     once_allowed(kubectl, *create, stdin=probe)
-
-
-def _patch_data(kubectl: Kubectl, config_map: str, key: str, value: str | None) -> None:
-    patch = json.dumps({"data": {key: value}})
-    kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)

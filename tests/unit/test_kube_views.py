@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.builders import UID, background_job, child_job, failed, running, succeeded
+from tests.unit.builders import NOW, UID, background_job, child_job, failed, pod, running, succeeded
 
-from bgjobs.domain.observation import Pod
+from bgjobs.domain.observation import Pod, PodPhase, Waiting
 from bgjobs.kube.views import Views
 
 
@@ -22,6 +22,18 @@ def test_a_newer_background_job_replaces_an_older_one_and_never_the_other_way() 
     job = views.job(UID)
     assert job is not None
     assert job.metadata.resource_version == "100"
+
+
+def test_a_pod_that_ends_without_having_started_keeps_why() -> None:
+    views, why = Views(), Waiting(reason="ErrImagePull", message="no such image")
+    views.put_pod(UID, pod(PodPhase.PENDING, waiting=why))
+    views.put_pod(UID, newer(pod(PodPhase.PENDING, to_be_gone_at=NOW)))
+    views.put_pod(UID, newer(pod(PodPhase.FAILED)))
+    kept = views.pod(UID)
+    assert kept is not None
+    assert (kept.phase, kept.waiting) == (PodPhase.FAILED, why)
+    views.put_pod(UID, newer(failed(), "302"))
+    assert views.pod(UID) == newer(failed(), "302")
 
 
 def test_the_same_version_is_taken_again() -> None:

@@ -54,7 +54,10 @@ class Views:
             self._children[uid] = child
 
     def put_pod(self, uid: str, pod: Pod) -> None:
-        """Keeps the newest pod of the latest attempt; labels alone make no pod ours."""
+        """Keeps the newest pod of the latest attempt; labels alone make no pod ours.
+
+        Of one that ends without having started, it keeps why it did not start.
+        """
         child, old = self._children.get(uid), self._pods.get(uid)
         if child is not None:
             if pod.owner_uid != child.uid:
@@ -62,6 +65,9 @@ class Views:
             if old is not None and old.owner_uid != child.uid:
                 old = None
         if old is None or _age(pod) >= _age(old):
+            ends = pod.ended or pod.to_be_gone_at is not None
+            if old is not None and old.uid == pod.uid and ends and pod.started is None:
+                pod = msgspec.structs.replace(pod, waiting=old.waiting)
             self._pods[uid] = pod
 
     def failed_create(self, uid: str) -> str | None:

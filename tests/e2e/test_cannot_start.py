@@ -1,0 +1,103 @@
+"""What keeps real pods from starting or ending is named, with what ends it."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import yaml
+from tests.e2e.conftest import STATE, manifest, once_allowed, patch_data
+
+from bgjobs_local import cluster
+from bgjobs_local.kubectl import Kubectl
+
+_NAMESPACE = "cannot-start"
+_SAMPLES = "localhost/bgjobs/samples:dev"
+_GIVEN_UP_AFTER_SECONDS = 15
+
+_RUNTIMES: Mapping[str, Mapping[str, Any]] = {
+    "stuck.jobs.NoImage": {"image": "localhost/bgjobs/absent:dev"},
+    "stuck.jobs.NoNode": {"image": _SAMPLES, "nodeSelector": {"shelf": "nowhere"}},
+    "stuck.jobs.NoSecret": {
+        "image": _SAMPLES,
+        "envFrom": [{"secretRef": {"name": "absent"}}],
+        "namespaces": [_NAMESPACE],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    kubectl("create", "namespace", _NAMESPACE)
+    runtimes = {class_: yaml.safe_dump(runtime) for class_, runtime in _RUNTIMES.items()}
+    patch_data(kubectl, "bgjobs-runtimes", runtimes)
+    patch_data(kubectl, "bgjobs-allowlist", dict.fromkeys(_RUNTIMES, "handle"))
+    yield _NAMESPACE
+    patch_data(kubectl, "bgjobs-runtimes", dict.fromkeys(_RUNTIMES))
+    patch_data(kubectl, "bgjobs-allowlist", dict.fromkeys(_RUNTIMES))
+
+
+@pytest.mark.parametrize(
+    ("class_", "reason", "said"),
+    [
+        ("stuck.jobs.NoImage", "ImagePullBackOff", "absent:dev"),
+        ("stuck.jobs.NoNode", "Unschedulable", "didn't match Pod's node affinity/selector"),
+        ("stuck.jobs.NoSecret", "ContainerConfigError", 'secret "absent" not found'),
+    ],
+)
+def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
+    kubectl: Kubectl, namespace: str, class_: str, reason: str, said: str
+) -> None:
+    name = class_.rpartition(".")[2].lower()
+    spec = {"class": class_, "retries": 0, "pendingDeadlineSeconds": _GIVEN_UP_AFTER_SECONDS}
+    _create(kubectl, name, spec)
+    status = _wait(kubectl, name, f"jsonpath={{.status.reason}}={reason}")
+    assert status["phase"] == "Pending"
+    assert said in status["message"]
+    assert "It is given up at " in status["message"]
+    status = _wait(kubectl, name, "condition=Finished")
+    assert (status["phase"], status["reason"]) == ("Failed", "PendingDeadlineExceeded")
+    [attempt] = status["attempts"]
+    assert attempt["reason"] == reason
+    assert said in attempt["message"]
+    assert kubectl("get", "pods", "-n", namespace, "-l", _of(kubectl, name), "-o", "name") == ""
+
+
+def test_a_job_on_a_node_that_falls_silent_says_so_until_it_answers(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    assert namespace == _NAMESPACE
+    spec = {"class": "samples.jobs.Sleep", "parameters": {"seconds": 100}, "retries": 0}
+    _create(kubectl, "silent", spec)
+    _wait(kubectl, "silent", "jsonpath={.status.phase}=Running")
+    running = cluster.find(STATE)
+    assert running is not None
+    kubelet = running.daemons["kubelet"]
+    os.kill(kubelet, signal.SIGSTOP)
+    try:
+        status = _wait(kubectl, "silent", "jsonpath={.status.reason}=NodeUnreachable")
+    finally:
+        os.kill(kubelet, signal.SIGCONT)
+    assert status["phase"] == "Running"
+    assert "kubectl taint nodes local node.kubernetes.io/out-of-service" in status["message"]
+    _wait(kubectl, "silent", "jsonpath={.status.reason}=Running")
+    status = _wait(kubectl, "silent", "condition=Finished")
+    assert (status["phase"], status["attemptsTotal"]) == ("Succeeded", 1)
+
+
+def _create(kubectl: Kubectl, name: str, spec: Mapping[str, Any]) -> None:
+    once_allowed(kubectl, "create", "-f", "-", "-n", _NAMESPACE, stdin=manifest(name, spec))
+
+
+def _wait(kubectl: Kubectl, name: str, condition: str) -> Any:
+    """The status once it is so."""
+    job = ("-n", _NAMESPACE, f"bgjob/{name}")
+    kubectl("wait", *job, f"--for={condition}", "--timeout=150s")
+    return json.loads(kubectl("get", *job, "-o", "json"))["status"]
+
+
+def _of(kubectl: Kubectl, name: str) -> str:
+    uid = kubectl("get", "-n", _NAMESPACE, f"bgjob/{name}", "-o", "jsonpath={.metadata.uid}")
+    return f"bgjobs.dev/uid={uid}"
