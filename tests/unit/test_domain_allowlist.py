@@ -40,6 +40,17 @@ def test_a_method_that_is_not_public_breaks_it_and_is_named(method: str) -> None
         parse_allowlist({"shop.jobs.SyncStock": f"handle {method}"})
 
 
+def test_only_ascii_space_separates_methods_as_for_the_admission_policy() -> None:
+    with pytest.raises(ConfigurationError, match=r"lists 'handle\\xa0undo'"):
+        parse_allowlist({"shop.jobs.SyncStock": "handle\xa0undo"})
+
+
+def test_a_novel_is_not_quoted_whole() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_allowlist({"shop.jobs.SyncStock": "handle " + "-" * 100_000})
+    assert len(str(refused.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("class_", "method", "begins"),
     [

@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping
 
 from bgjobs.domain.errors import ConfigurationError
+from bgjobs.domain.resource import cut
 
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+")
-_METHODS = re.compile(r"[^\s,]+")
+_METHODS = re.compile(r"[^\s,]+", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+_MAX_QUOTED = 64
 
 Allowlist = Mapping[str, frozenset[str]]
 
@@ -30,8 +33,8 @@ def parse_allowlist(data: Mapping[str, str]) -> Allowlist:
             )
         if wrong := sorted(method for method in methods if not _METHOD.fullmatch(method)):
             raise ConfigurationError(
-                f"key {class_!r} lists {wrong[0]!r}, which is no public method name: "
-                "write names separated by spaces or newlines"
+                f"key {class_!r} lists {cut(wrong[0], _MAX_QUOTED)!r}, which is no public method "
+                "name: write names separated by spaces or newlines"
             )
         allowlist[class_] = methods
     return allowlist
