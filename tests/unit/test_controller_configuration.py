@@ -74,10 +74,27 @@ def test_the_last_good_version_stays_in_force(newer: dict[str, Any] | None, prob
 
 def test_a_broken_config_map_gets_an_event() -> None:
     keeper = Keeper()
+    keeper.seen(RUNTIMES, config_map(default="image: shop:1"))
     keeper.seen(RUNTIMES, config_map())
     assert keeper.events.messages == [
         "bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: the key default is missing: every "
         "class falls back to it. The last good version stays in force."
+    ]
+
+
+def test_the_event_says_when_there_never_was_a_good_one() -> None:
+    keeper = Keeper()
+    keeper.seen(RUNTIMES, config_map())
+    assert keeper.events.messages[0].endswith("falls back to it. No job starts until it is mended.")
+
+
+def test_a_deleted_config_map_gets_an_event_too() -> None:
+    keeper = Keeper()
+    keeper.seen(RUNTIMES, config_map(default="image: shop:1"))
+    keeper.seen(RUNTIMES, None)
+    assert keeper.events.messages == [
+        "bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: it does not exist: apply it again. "
+        "The last good version stays in force."
     ]
 
 

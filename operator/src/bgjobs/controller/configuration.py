@@ -31,6 +31,7 @@ class ConfigurationKeeper:
         self._events = events
         self._now = now
         self._changed = changed
+        self._metadata: dict[str, dict[str, Any]] = {}
         missing = dict.fromkeys(_FIELDS, "it has not been read yet")
         self.current = Configuration(problems=missing)
 
@@ -39,26 +40,26 @@ class ConfigurationKeeper:
         field, parse = _FIELDS[name]
         problems = {k: v for k, v in self.current.problems.items() if k != name}
         changes: dict[str, Any] = {}
-        if config_map is None:
-            problems[name] = "it does not exist: apply it again"
-            logger.error("ConfigMap %s does not exist: apply it again", name)
-        else:
-            try:
-                changes[field] = parse(config_map.get("data") or {})
-                logger.info("ConfigMap %s is in force: %s keys", name, len(changes[field]))
-            except ConfigurationError as error:
-                problems[name] = str(error)
-                self._warn(name, config_map["metadata"], str(error))
+        try:
+            if config_map is None:
+                raise ConfigurationError("it does not exist: apply it again")
+            self._metadata[name] = config_map["metadata"]
+            changes[field] = parse(config_map.get("data") or {})
+            logger.info("ConfigMap %s is in force: %s keys", name, len(changes[field]))
+        except ConfigurationError as error:
+            problems[name] = str(error)
+            self._warn(name, str(error), known=getattr(self.current, field) is not None)
         self.current = msgspec.structs.replace(self.current, problems=problems, **changes)
         self._changed()
 
-    def _warn(self, name: str, metadata: dict[str, Any], problem: str) -> None:
-        logger.error("ConfigMap %s cannot be read, the last good one stays: %s", name, problem)
-        event = Event(
-            type=EventType.WARNING,
-            reason="ConfigurationInvalid",
-            message=f"{problem}. The last good version stays in force.",
+    def _warn(self, name: str, problem: str, *, known: bool) -> None:
+        until = (
+            "the last good version stays in force" if known else "no job starts until it is mended"
         )
-        self._events.post_about_config_map(
-            metadata["namespace"], name, metadata["uid"], event, self._now()
-        )
+        logger.error("ConfigMap %s is broken, %s: %s", name, until, problem)
+        if metadata := self._metadata.get(name):
+            message = f"{problem.rstrip('. ')}. {until.capitalize()}."
+            event = Event(type=EventType.WARNING, reason="ConfigurationInvalid", message=message)
+            self._events.post_about_config_map(
+                metadata["namespace"], name, metadata["uid"], event, self._now()
+            )
