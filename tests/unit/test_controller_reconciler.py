@@ -524,6 +524,17 @@ async def test_a_refused_start_waits_costs_no_retry_and_is_tried_again(
     assert "retriesUsed" not in operator.status
 
 
+async def test_a_refused_start_is_tried_again_as_soon_as_the_configuration_is_another() -> None:
+    operator = Operator()
+    operator.apply()
+    operator.api.wrong["POST"] = (ApiError(422, "Invalid", "metadata.labels"), False)
+    await operator.work()
+    operator.configure("image: shop:2")
+    operator.queue.add(UID)
+    await operator.work()
+    assert len(operator.children) == 1
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_what_is_only_passing_holds_no_slot_and_is_tried_again(status: int) -> None:
     operator = Operator()

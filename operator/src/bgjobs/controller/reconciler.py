@@ -67,6 +67,7 @@ class Reconciler:
         self._log_tails = LogTails(api)
         self._observer = Observer(api, views, self._log_tails, now)
         self._refusals: dict[str, Refusal] = {}
+        self._refused_under = configuration.current
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._mirrored: dict[str, str] = {}
 
@@ -76,6 +77,10 @@ class Reconciler:
         if job is None:
             self._forget(uid)
             return
+        if self._refused_under is not self._configuration.current:
+            # What is mended may be taken at once.
+            self._refused_under = self._configuration.current
+            self._refusals.clear()
         group = self._group(job)
         seen = await self._observer.observe(
             job, self._refusals.get(uid), self._admission.blocked_by(group)
