@@ -14,12 +14,15 @@ def _control_plane(
 ) -> Iterator[ControlPlane]:
     """A real API server with its controllers and scheduler; kwok pretends to run the pods.
 
-    Each *.yaml of tests/stages is a kwok Stage beside kwok's own ones.
+    Each *.yaml of tests/stages is a kwok Stage beside kwok's own ones. The operator's writes are
+    in the audit log.
     """
     # The first build takes minutes: let its progress be seen.
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         ensure_binaries()
-    stages = sorted((Path(__file__).parent / "stages").glob("*.yaml"))
-    with control_plane(tmp_path_factory.mktemp("control-plane"), stages) as running:
+    here = Path(__file__).parent
+    stages, audit_policy = sorted((here / "stages").glob("*.yaml")), here / "audit-policy.yaml"
+    directory = tmp_path_factory.mktemp("control-plane")
+    with control_plane(directory, stages, audit_policy) as running:
         yield running

@@ -213,11 +213,14 @@ def _controller(plan: Plan, name: str, *flags: str) -> Component:
 
 
 @contextlib.contextmanager
-def control_plane(directory: Path, extra_stages: Sequence[Path] = ()) -> Iterator[ControlPlane]:
+def control_plane(
+    directory: Path, extra_stages: Sequence[Path] = (), audit_policy: Path | None = None
+) -> Iterator[ControlPlane]:
     """Run a control plane on free loopback ports, with one pretended node, until the block ends.
 
     Everything it writes lies under the directory. `extra_stages` are kwok Stage files beside
-    kwok's own ones for nodes and pods. Raises LocalError, with the log's end, where a part fails.
+    kwok's own ones for nodes and pods. What `audit_policy` says is written to audit.log beside
+    the other logs. Raises LocalError, with the log's end, where a part fails.
     """
     port, etcd_port = _free_ports(2)
     plan = Plan(
@@ -244,6 +247,7 @@ def control_plane(directory: Path, extra_stages: Sequence[Path] = ()) -> Iterato
             # No pod will look for the API server, so it need not publish where it is; and it
             # refuses to publish a loopback address.
             "--endpoint-reconciler-type=none",
+            *_audit_flags(audit_policy, logs),
         ),
         *controllers(plan),
         _kwok(plan, credentials, extra_stages),
@@ -307,6 +311,12 @@ def _kwok(plan: Plan, credentials: Credentials, extra_stages: Sequence[Path]) ->
         ),
         after=(plan.address, plan.port),
     )
+
+
+def _audit_flags(policy: Path | None, logs: Path) -> tuple[str, ...]:
+    if policy is None:
+        return ()
+    return (f"--audit-policy-file={policy}", f"--audit-log-path={logs / 'audit.log'}")
 
 
 @contextlib.contextmanager
