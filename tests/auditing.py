@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 from tests.server import Server
 
-_VERBS = {"create": "POST", "patch": "PATCH", "update": "PUT"}
+_METHODS = {"create": "POST", "patch": "PATCH", "update": "PUT"}
 
 
 class Write(NamedTuple):
     what: str
-    """Such as POST jobs, PATCH status Retrying BackingOff, POST events Cancelled."""
     name: str
     """The object's; that of the object that an Event is about."""
     status: int
@@ -29,15 +28,20 @@ def writes(server: Server, namespace: str) -> list[Write]:
 
 def _write(entry: Any) -> Write:
     about, body = entry["objectRef"], entry.get("requestObject")
-    words = [_VERBS.get(entry["verb"], entry["verb"].upper())]
-    name = about.get("name", "")
-    if about["resource"] == "events":
-        words += ["events", body["reason"]]
-        name = body["involvedObject"]["name"]
-    elif about.get("subresource") == "status":
-        written = body[1]["value"]
-        words += ["status", *dict.fromkeys((written["phase"], written["reason"]))]
-    else:
-        words.append("/".join(filter(None, [about["resource"], about.get("subresource")])))
-    at = datetime.fromisoformat(entry["requestReceivedTimestamp"])
-    return Write(" ".join(words), name, entry["responseStatus"]["code"], at)
+    verb, subresource = entry["verb"], about.get("subresource", "")
+    return Write(
+        what(_METHODS.get(verb, verb.upper()), about["resource"], subresource, body),
+        body["involvedObject"]["name"] if about["resource"] == "events" else about.get("name", ""),
+        entry["responseStatus"]["code"],
+        datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+    )
+
+
+def what(method: str, resource: str, subresource: str, body: Any) -> str:
+    """Such as POST jobs, PATCH status Retrying BackingOff, POST events Cancelled."""
+    if resource == "events":
+        return f"{method} events {body['reason']}"
+    if subresource == "status":
+        status = body[1]["value"]
+        return " ".join([method, "status", *dict.fromkeys((status["phase"], status["reason"]))])
+    return f"{method} {resource}/{subresource}".rstrip("/")

@@ -1,17 +1,15 @@
 """deploy/base/rbac.yaml grants the operator what it calls, and nothing more."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import urllib3
 import yaml
 from tests import operating, watching
 from tests import server as api
+from tests.proxying import Request, proxy
 from tests.server import ROOT, Jobs, Server
 from tests.watching import phase, reason, submit, wait, wait_event
 
@@ -138,42 +136,11 @@ def _call(method: str, target: str) -> Call | None:
 @contextmanager
 def _recorder(server: Server) -> Iterator[tuple[str, set[Answered]]]:
     """A way to the API server that records what it is asked: its address and its record."""
-    pool = urllib3.PoolManager(ca_certs=str(server.control_plane.ca), maxsize=64)
-    answered: set[Answered] = set()
+    record: set[Answered] = set()
 
-    class Recorder(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answered(request: Request, status: int) -> None:
+        if call := _call(request.method, request.target):
+            record.add(Answered(call, status))
 
-        def _pass_on(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            headers = ("Authorization", "Content-Type", "Accept")
-            response = pool.request(
-                self.command,
-                server.url + self.path,
-                body=self.rfile.read(length) if length else None,
-                headers={name: self.headers[name] for name in headers if name in self.headers},
-                preload_content=False,
-                retries=False,
-            )
-            if call := _call(self.command, self.path):
-                answered.add(Answered(call, response.status))
-            self.send_response(response.status)
-            self.send_header("Content-Type", response.headers["Content-Type"])
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for chunk in response.stream():
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            self.wfile.write(b"0\r\n\r\n")
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """The record is kept elsewhere."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as http:
-        http.daemon_threads = True
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}", answered
-        finally:
-            http.shutdown()
+    with proxy(server, answered=answered) as url:
+        yield url, record
