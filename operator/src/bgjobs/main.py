@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -163,11 +163,28 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
     metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)
 
-    background = [
-        Workers(queue, parts.reconciler.reconcile, clock.now).run(settings.workers),
+    async with asyncio.TaskGroup() as group:
+        background = [
+            *loops(settings, api, parts, clock.now),
+            http.serve(settings.http_port, ready.is_set),
+        ]
+        tasks = [group.create_task(coroutine) for coroutine in background]
+        # Lets them begin: kopf, when it ends, first waits 5 s for all tasks younger than itself.
+        await asyncio.sleep(0)
+        await _watch(parts.views, queue, clock.now, ready)
+        for task in tasks:
+            task.cancel()
+
+
+def loops(
+    settings: Settings, api: Api, parts: Parts, now: Callable[[], datetime]
+) -> list[Coroutine[Any, Any, None]]:
+    """What goes on behind the handlers for as long as the operator runs."""
+    resync = parts.resync
+    return [
+        Workers(parts.queue, parts.reconciler.reconcile, now).run(settings.workers),
         parts.events.run(),
         parts.hints.run(),
-        http.serve(settings.http_port, ready.is_set),
         *(
             configmaps.follow(
                 api, settings.namespace, name, partial(parts.configuration.seen, name)
@@ -179,13 +196,6 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
         repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
         _sweep(resync, settings.sweep_seconds),
     ]
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine) for coroutine in background]
-        # Lets them begin: kopf, when it ends, first waits 5 s for all tasks younger than itself.
-        await asyncio.sleep(0)
-        await _watch(parts.views, queue, clock.now, ready)
-        for task in tasks:
-            task.cancel()
 
 
 def _queue_all(views: Views, queue: WorkQueue) -> None:

@@ -29,28 +29,38 @@ def register(
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def background_job(type: str | None, body: kopf.Body, **_: Any) -> None:
-        views.heard_at = now()
-        uid = body["metadata"]["uid"]
-        if type == "DELETED":
-            views.left.add(uid)
-        else:
-            try:
-                views.put_job(parse(dict(body)))
-            except ValueError as error:
-                name = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
-                logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
-                return
-        queue.add(uid)
+        background_job_seen(views, queue, type, dict(body), now())
 
     @kopf.on.event("pods", labels={labels.UID: kopf.PRESENT}, registry=registry)
     async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:
-        uid = body["metadata"]["labels"][labels.UID]
+        pod_seen(views, queue, type, dict(body))
+
+
+def background_job_seen(
+    views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any], now: datetime
+) -> None:
+    views.heard_at = now
+    uid = raw["metadata"]["uid"]
+    if type == "DELETED":
+        views.left.add(uid)
+    else:
         try:
-            seen = reading.pod(dict(body))
-        except (KeyError, ValueError):
+            views.put_job(parse(raw))
+        except ValueError as error:
+            name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+            logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
             return
-        if type == "DELETED":
-            views.remove_pod(uid, seen)
-        else:
-            views.put_pod(uid, seen)
-        queue.add(uid)
+    queue.add(uid)
+
+
+def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
+    uid = raw["metadata"]["labels"][labels.UID]
+    try:
+        seen = reading.pod(raw)
+    except (KeyError, ValueError):
+        return
+    if type == "DELETED":
+        views.remove_pod(uid, seen)
+    else:
+        views.put_pod(uid, seen)
+    queue.add(uid)

@@ -99,12 +99,8 @@ class MirrorWriter:
     def _run(self) -> None:
         pause = 0.0
         while self._wait(pause):
-            jobs, deleted = self._oldest()
             try:
-                self._write_batch(
-                    [entry.value for entry in jobs.values()],
-                    {uid: entry.value for uid, entry in deleted.items()},
-                )
+                self.write_oldest()
             except SQLAlchemyError as error:
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
                 logger.warning(
@@ -117,7 +113,15 @@ class MirrorWriter:
                 )
             else:
                 pause = 0.0
-                self._drop(jobs, deleted)
+
+    def write_oldest(self) -> None:
+        """Writes one batch. Raises SQLAlchemyError where the database fails."""
+        jobs, deleted = self._oldest()
+        self._write_batch(
+            [entry.value for entry in jobs.values()],
+            {uid: entry.value for uid, entry in deleted.items()},
+        )
+        self._drop(jobs, deleted)
 
     def _wait(self, pause_seconds: float) -> bool:
         """Waits until there is something to write; False once the writer is to end."""
