@@ -736,6 +736,21 @@ async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() 
     assert len(operator.requests()) <= 2
 
 
+async def test_an_attempt_that_runs_without_its_watch_having_told_is_not_given_up() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    operator.views.forget(UID)
+    operator.start()
+    operator.watch()
+    await operator.work()
+    await operator.work(after=600)
+    await operator.work(after=1)
+    assert "deletionTimestamp" not in operator.children[0]["metadata"]
+    assert operator.shown == ("Running", "Running")
+
+
 # What is seen and what is not.
 
 
