@@ -134,6 +134,13 @@ def test_a_suspend_stops_the_attempt_and_is_remembered() -> None:
     assert decision.look_again_at == LATER + seconds(1)
 
 
+@pytest.mark.parametrize("stop", [{"cancelled": True}, {"suspend": True}], ids=str)
+def test_what_stops_an_attempt_names_its_job_since_it_will_be_gone(stop: Any) -> None:
+    decision = decide(see(background_job(**stop), child_job()), CONFIG, LATER)
+    assert decision.status.job_ref is not None
+    assert decision.status.job_ref.uid == child_job().uid
+
+
 def test_a_suspended_attempt_costs_no_retry_and_the_job_waits() -> None:
     job, decision = suspended_while_running()
     job = after(job, decision)

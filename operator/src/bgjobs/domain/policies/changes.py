@@ -6,12 +6,14 @@ import msgspec
 
 from bgjobs.domain import priority
 from bgjobs.domain.conditions import with_condition
+from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.phase import phase_of
 from bgjobs.domain.policies.starting import CANNOT_START
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
     Condition,
+    JobRef,
     Phase,
     Reason,
     Status,
@@ -65,6 +67,10 @@ def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
         case AttemptOutcome.SUSPENDED:
             return status.suspensions > MAX_SUSPENSIONS_A_RUN
     return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
+
+
+def ref_to(child: ChildJob) -> JobRef:
+    return JobRef(name=child.name, uid=child.uid, run=child.run, attempt=child.attempt)
 
 
 def because(status: Status, reason: Reason, message: str) -> Status:

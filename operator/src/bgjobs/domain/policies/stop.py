@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
-from bgjobs.domain.observation import Observation
-from bgjobs.domain.policies.changes import because, finished, observed, waiting
+from bgjobs.domain.observation import ChildJob, Observation
+from bgjobs.domain.policies.changes import because, finished, observed, ref_to, waiting
 from bgjobs.domain.policies.starting import lost_node
-from bgjobs.domain.resource import Reason
+from bgjobs.domain.resource import BackgroundJob, Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
 """Nothing tells when a deleted Job itself is gone."""
@@ -27,7 +29,7 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
         f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
         "and killed if it does not within its grace period."
     )
-    status = because(observed(seen.job), Reason.CANCELLING, message)
+    status = because(_known_child(seen.job, seen.child), Reason.CANCELLING, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
@@ -43,10 +45,15 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
     message = lost_node(seen, now) or (
         f"Being suspended: attempt {seen.child.attempt} is told to end."
     )
-    status = because(observed(seen.job), Reason.SUSPENDED, message)
+    status = because(_known_child(seen.job, seen.child), Reason.SUSPENDED, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
+
+
+def _known_child(job: BackgroundJob, child: ChildJob) -> Status:
+    """The status that names the child Job: once deleted, nothing else tells that it was there."""
+    return msgspec.structs.replace(observed(job), job_ref=ref_to(child))
 
 
 def _being_suspended(seen: Observation) -> bool:

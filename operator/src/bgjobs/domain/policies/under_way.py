@@ -7,9 +7,16 @@ import msgspec
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import ChildJob, Observation, PodPhase
-from bgjobs.domain.policies.changes import accepted, attempts_allowed, because, clock, observed
+from bgjobs.domain.policies.changes import (
+    accepted,
+    attempts_allowed,
+    because,
+    clock,
+    observed,
+    ref_to,
+)
 from bgjobs.domain.policies.starting import lost_node, obstacle
-from bgjobs.domain.resource import JobRef, Reason, Status
+from bgjobs.domain.resource import Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
 
@@ -47,10 +54,9 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
 
 def _with_child(status: Status, child: ChildJob, seen: Observation) -> Status:
     started = seen.pod.started if seen.pod else None
-    ref = JobRef(name=child.name, uid=child.uid, run=child.run, attempt=child.attempt)
     return msgspec.structs.replace(
         status,
-        job_ref=ref,
+        job_ref=ref_to(child),
         start_time=status.start_time or started,
         observed_start_requests=seen.job.spec.start_requests,
         next_attempt_time=None,
