@@ -26,6 +26,7 @@ from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.decision import Event
+from bgjobs.domain.observation import Pod
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import paths, reading
 from bgjobs.kube.api import Api, ApiError
@@ -235,6 +236,17 @@ class Operator:
         self.api.objects[f"{PODS}/{raw['metadata']['name']}"] = raw
         self.views.put_pod(raw["metadata"]["labels"]["bgjobs.dev/uid"], reading.pod(raw))
         self.queue.add(raw["metadata"]["labels"]["bgjobs.dev/uid"])
+
+    def watch_of_pods_told_only(self, pod: Pod | None) -> None:
+        """Takes back what it told after that."""
+        child, job = self.views.child(UID), self.views.job(UID)
+        assert child is not None
+        assert job is not None
+        self.views.forget(UID)
+        self.views.put_job(job)
+        self.views.put_child(UID, child)
+        if pod is not None:
+            self.views.put_pod(UID, pod)
 
     def job_vanishes(self) -> None:
         """The youngest child Job and its pod are gone, and no watch tells of the Job."""
@@ -736,15 +748,23 @@ async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() 
     assert len(operator.requests()) <= 2
 
 
+async def test_a_success_that_its_watch_has_not_told_beats_a_cancel() -> None:
+    operator = await running_operator()
+    known = operator.views.pod(UID)
+    operator.pod("Succeeded", terminated())
+    operator.watch_of_pods_told_only(known)
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert "deletionTimestamp" not in operator.children[0]["metadata"]
+    assert operator.shown == ("Succeeded", "Succeeded")
+
+
 async def test_an_attempt_that_runs_without_its_watch_having_told_is_not_given_up() -> None:
     operator = Operator()
     operator.apply()
     await operator.work()
     operator.pod("Running", RUNNING_STATE)
-    operator.views.forget(UID)
-    operator.start()
-    operator.watch()
-    await operator.work()
+    operator.watch_of_pods_told_only(None)
     await operator.work(after=600)
     await operator.work(after=1)
     assert "deletionTimestamp" not in operator.children[0]["metadata"]

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.domain.names import child_job_name
-from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase, Refusal
+from bgjobs.domain.observation import ChildJob, Observation, Pod, Refusal
 from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
@@ -41,8 +41,9 @@ class Observer:
     ) -> Observation:
         child = await self._child(job)
         pod = self._pod(job, child)
-        if child is not None and self._must_read_pod(job, child, pod):
-            pod = await self._read_pod(job, child)
+        ended = child and (child.succeeded or child.failed_message is not None or child.gone)
+        if child is not None and ended and (pod is None or not (pod.ended or pod.gone)):
+            pod = await self.read_pod(job, child)
         return Observation(
             job=job,
             child=child,
@@ -107,15 +108,7 @@ class Observer:
         self._views.doubtful.discard(uid)
         return await self.read_child(job, child)
 
-    def _must_read_pod(self, job: BackgroundJob, child: ChildJob, pod: Pod | None) -> bool:
-        """Whether the attempt has ended or is to be given up, and its watch may not say so yet."""
-        if child.succeeded or child.failed_message is not None or child.gone:
-            return pod is None or not (pod.ended or pod.gone)
-        limit = timedelta(seconds=job.spec.pending_deadline_seconds)
-        pending = pod is None or pod.phase is PodPhase.PENDING
-        return pending and bool(limit) and self._now() - child.created >= limit
-
-    async def _read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
+    async def read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
         """The child Job's pod as it is now: its last words may not have been seen yet."""
         selector = f"{labels.UID}={job.metadata.uid}"
         found = False

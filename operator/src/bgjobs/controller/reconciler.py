@@ -16,7 +16,7 @@ from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain import start_window
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
-from bgjobs.domain.observation import ChildJob, Observation, PodPhase, Refusal
+from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase, Refusal
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
@@ -242,7 +242,10 @@ class Reconciler:
         self._queue.add(uid)
         if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
             return
-        pod = current(job, self._views.pod(uid))
+        known = current(job, self._views.pod(uid))
+        pod = await self._observer.read_pod(job, seen)
+        if _phase(pod) is not _phase(known):
+            return  # its watch lags, and what was decided on an old view may be wrong
         if pod is not None and pod.phase is PodPhase.RUNNING:
             await self._log_tails.follow(job.metadata.namespace, pod)
         options = {
@@ -303,6 +306,10 @@ class Reconciler:
             self._queue.add_at(uid, since + _SHOWN_AFTER)
             return False
         return status.job_ref is not None or self._hints.take(uid)
+
+
+def _phase(pod: Pod | None) -> PodPhase:
+    return PodPhase.PENDING if pod is None else pod.phase
 
 
 def _ends_unstarted(job: BackgroundJob, decision: Decision) -> bool:
