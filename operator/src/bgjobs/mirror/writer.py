@@ -1,5 +1,6 @@
 """Writes the mirror in a thread of its own: the database never delays a job."""
 
+import functools
 import itertools
 import logging
 import threading
@@ -194,6 +195,7 @@ def _version(job: BackgroundJob) -> int:
     return int(job.metadata.resource_version)
 
 
+@functools.cache
 def guarded_upsert(dialect: str, table: sa.Table) -> sa.Insert:
     """Inserts a row, or updates it unless the row is of a newer resourceVersion.
 
