@@ -1,12 +1,13 @@
 """Raw JSON requests to the API server: an object in, an object out, errors by status."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
 import orjson
+from aiohttp.connector import Connection
 from kubernetes.aio import client, config
 from kubernetes.aio.client.rest import RESTClientObject
 
@@ -14,7 +15,7 @@ from bgjobs.kube import answers
 from bgjobs.kube.clock import ServerClock
 
 _MAX_CONNECTIONS = 64
-_REQUEST_TIMEOUT_SECONDS = 30
+_REQUEST_TIMEOUT_SECONDS = 30.0
 _PAGE_SIZE = 500
 _LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 """Beyond what etcd stores of one object; aiohttp takes no longer line than its buffer."""
@@ -31,8 +32,12 @@ class ApiError(Exception):
         self.message = message
 
 
-REQUEST_ERRORS = (ApiError, aiohttp.ClientError, OSError)
-"""What a request raises that the API server refuses or does not answer; timeouts are OSErrors."""
+class FencedError(Exception):
+    """A write that was not sent, since this process may not write: it does not lead."""
+
+
+REQUEST_ERRORS = (ApiError, FencedError, aiohttp.ClientError, OSError)
+"""What a request raises that is not sent, refused or not answered; timeouts are OSErrors."""
 
 
 class Api:
@@ -138,8 +143,17 @@ class Api:
             return answer
 
 
-async def connect(clock: ServerClock) -> Api:
-    """Connects with the pod's service account, or with the current kubeconfig outside a pod."""
+async def connect(
+    clock: ServerClock,
+    *,
+    may_write: Callable[[], bool] = lambda: True,
+    timeout_seconds: float = _REQUEST_TIMEOUT_SECONDS,
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+) -> Api:
+    """Connects with the pod's service account, or with the current kubeconfig outside a pod.
+
+    While `may_write` says no, whatever is no GET raises FencedError instead of being sent.
+    """
     settings = client.Configuration()
     if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
         config.load_incluster_config(client_configuration=settings)
@@ -159,12 +173,26 @@ async def connect(clock: ServerClock) -> Api:
         connector=aiohttp.TCPConnector(
             limit=_MAX_CONNECTIONS, ssl=RESTClientObject(settings).ssl_context
         ),
-        timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds),
         headers={"User-Agent": "bgjobs-operator"},
-        middlewares=(authorize,),
+        middlewares=(authorize, *middlewares),
+        request_class=fenced(may_write),
         response_class=answers.Response,
     )
     return Api(session, settings.host, clock)
+
+
+def fenced(may_write: Callable[[], bool]) -> type[aiohttp.ClientRequest]:
+    """Requests that ask at the last moment whether they may write."""
+
+    class Request(aiohttp.ClientRequest):
+        async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+            # Not before there is a connection: the process may be stopped while it waits for one.
+            if self.method != "GET" and not may_write():
+                raise FencedError("this operator does not lead")
+            return await super().send(conn)
+
+    return Request
 
 
 def _error(status: int, payload: bytes) -> ApiError:

@@ -1,0 +1,101 @@
+"""What an operator that may not write does send: nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bgjobs.kube.api import Api, FencedError, fenced
+from bgjobs.kube.clock import ServerClock
+
+
+class Server:
+    """An API server that takes everything, but answers reads only once it is let."""
+
+    def __init__(self) -> None:
+        self.writes: list[str] = []
+        self.reading = asyncio.Event()
+        self.answering = asyncio.Event()
+        self.queued = asyncio.Event()
+        """Set once a request waits for a connection."""
+        self.may_write = True
+
+    async def take(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            self.reading.set()
+            await self.answering.wait()
+        else:
+            self.writes.append(request.method)
+        return web.json_response({})
+
+
+@pytest.fixture
+async def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def api(server: Server) -> AsyncIterator[Api]:
+    """On a single connection."""
+    trace = aiohttp.TraceConfig()
+
+    async def queued(*_: object) -> None:
+        server.queued.set()
+
+    trace.on_connection_queued_start.append(queued)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.take)
+    async with (
+        TestServer(app) as http,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1),
+            request_class=fenced(lambda: server.may_write),
+            trace_configs=[trace],
+        ) as session,
+    ):
+        yield Api(session, str(http.make_url("")).rstrip("/"), ServerClock())
+
+
+async def test_what_may_write_writes(server: Server, api: Api) -> None:
+    await api.create("/jobs", {})
+    await api.patch("/jobs/a", [])
+    await api.delete("/jobs/a", {})
+    assert server.writes == ["POST", "PATCH", "DELETE"]
+
+
+async def test_what_may_not_write_still_reads(server: Server, api: Api) -> None:
+    server.may_write = False
+    server.answering.set()
+    assert await api.get("/jobs/a") == {}
+    with pytest.raises(FencedError):
+        await api.create("/jobs", {})
+    with pytest.raises(FencedError):
+        await api.patch("/jobs/a", [])
+    with pytest.raises(FencedError):
+        await api.delete("/jobs/a", {})
+    assert server.writes == []
+
+
+async def test_a_write_that_waited_for_a_connection_asks_again_before_it_is_sent(
+    server: Server, api: Api
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(api.get("/jobs/a"))
+        await server.reading.wait()
+        write = group.create_task(_outcome(api))
+        await server.queued.wait()
+        server.may_write = False
+        server.answering.set()
+    assert isinstance(write.result(), FencedError)
+    assert server.writes == []
+
+
+async def _outcome(api: Api) -> Exception | None:
+    try:
+        await api.create("/jobs", {})
+    except FencedError as error:
+        return error
+    return None
