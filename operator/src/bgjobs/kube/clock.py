@@ -34,3 +34,8 @@ class ServerClock:
         offset = parsedate_to_datetime(date_header) - self._local()
         if abs(offset - self._offset) > _TOLERATED:
             self._offset = offset
+
+
+def boot_seconds() -> float:
+    """Seconds that also pass while this process is stopped and while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
