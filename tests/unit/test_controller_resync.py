@@ -1,19 +1,30 @@
-"""What expires is deleted, and only that."""
+"""What a leader reads anew, and what it deletes: what has expired or strays, and only that."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.unit.builders import NOW, UID, background_job_json, seconds
+from tests.unit.builders import (
+    NOW,
+    UID,
+    background_job,
+    background_job_json,
+    child_job,
+    pod_json,
+    seconds,
+)
 
 from bgjobs.controller.resync import Resync
 from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.resource import JobRef, Phase, Status
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Views
+from bgjobs.mirror.schema import METADATA
 from bgjobs.mirror.writer import MirrorWriter
 
 _RETENTION = Retention(
@@ -22,37 +33,53 @@ _RETENTION = Retention(
     child_succeeded_seconds=300,
     child_unsuccessful_seconds=300,
 )
+_OWNER = paths.background_job("shop", "stock")
+_COLLECTIONS = {
+    paths.ALL_BACKGROUND_JOBS: "BackgroundJob",
+    paths.ALL_JOBS: "Job",
+    paths.ALL_PODS: "Pod",
+}
 
 
 class FakeApi(Api):
-    """Objects by path; deletions are noted, and those of `changed` conflict."""
+    """Objects by path; what is got and deleted is noted, and deletions of `changed` conflict."""
 
-    def __init__(self, objects: dict[str, Any], changed: set[str]) -> None:
-        self._objects = objects
-        self._changed = changed
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self.changed: set[str] = set()
+        self.got: list[str] = []
         self.deleted: list[str] = []
 
     async def get(self, path: str) -> Any:
-        return self._objects.get(path)
+        self.got.append(path)
+        return self.objects.get(path)
+
+    async def get_list(self, path: str, **params: str) -> Any:
+        assert (path, params) == (paths.ALL_BACKGROUND_JOBS, {"limit": "1"})
+        return {"metadata": {"resourceVersion": "1000"}}
 
     async def every(self, path: str, **selectors: str) -> AsyncIterator[Any]:
-        assert (path, selectors) == (paths.ALL_JOBS, {"labelSelector": labels.UID})
-        for found in self._objects.values():
-            if found["kind"] == "Job":
+        for found in self.objects.values():
+            succeeded = found.get("status", {}).get("phase") == "Succeeded"
+            if found["kind"] == _COLLECTIONS[path] and not (
+                succeeded and selectors == {"fieldSelector": paths.UNSUCCEEDED}
+            ):
                 yield found
 
     async def delete(self, path: str, options: Any) -> None:
-        if path in self._changed:
+        if path in self.changed:
             raise ApiError(409, "Conflict", path)
-        metadata = self._objects[path]["metadata"]
+        metadata = self.objects[path]["metadata"]
         assert options["preconditions"] == {
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         }
-        self.deleted.append(path)
+        self.deleted.append(path.rpartition("/")[2])
 
 
-def child(name: str, run: int, ended: datetime, owner: str = UID) -> dict[str, Any]:
+def child(name: str, run: int, ended: datetime | None, owner: str = UID) -> dict[str, Any]:
+    """A child Job made an hour ago."""
+    condition = {"type": "Complete", "status": "True"}
     return {
         "kind": "Job",
         "metadata": {
@@ -67,30 +94,50 @@ def child(name: str, run: int, ended: datetime, owner: str = UID) -> dict[str, A
         },
         "status": {
             "conditions": [
-                {
-                    "type": "Complete",
-                    "status": "True",
-                    "lastTransitionTime": f"{ended:%Y-%m-%dT%H:%M:%SZ}",
-                }
+                {**condition, "lastTransitionTime": f"{ended:%Y-%m-%dT%H:%M:%SZ}"},
             ]
+            if ended
+            else []
         },
     }
 
 
-async def deletions(*children: dict[str, Any], changed: str = "") -> list[str]:
-    """The names of the child Jobs that one pass deletes, for a BackgroundJob in its run 2."""
-    owner = {"kind": "BackgroundJob", **background_job_json()}
-    owner["status"] = {"run": 2}
-    owner["metadata"]["namespace"] = "shop"
-    objects = {paths.background_job("shop", "stock"): owner}
-    objects |= {paths.job("shop", each["metadata"]["name"]): each for each in children}
-    api = FakeApi(objects, {paths.job("shop", changed)})
-    mirror = MirrorWriter(sa.create_engine("sqlite://"))
-    resync = Resync(
-        cast(Api, api), Views(), WorkQueue(lambda: NOW), mirror, _RETENTION, lambda: NOW
-    )
-    await resync.expired_child_jobs()
-    return [path.rpartition("/")[2] for path in api.deleted]
+class Scene:
+    """A BackgroundJob in its run 2, which no watch shows since it has succeeded."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.api = FakeApi()
+        self.views = Views()
+        self.queue = WorkQueue(lambda: NOW)
+        mirror = MirrorWriter(engine)
+        self.resync = Resync(self.api, self.views, self.queue, mirror, _RETENTION, lambda: NOW)
+        self.put_owner("Succeeded")
+
+    def put_owner(self, phase: str, **status: Any) -> None:
+        owner = {"kind": "BackgroundJob", **background_job_json()}
+        owner["status"] = {"phase": phase, "run": 2, **status}
+        self.api.objects[_OWNER] = owner
+
+    def put(self, *children: dict[str, Any]) -> None:
+        for each in children:
+            self.api.objects[paths.job("shop", each["metadata"]["name"])] = each
+
+    async def deletions(self) -> list[str]:
+        """The names of the child Jobs that are deleted after one look."""
+        await self.resync.child_jobs()
+        await self.resync.deletions()
+        return self.api.deleted
+
+    async def order(self) -> list[str]:
+        """The keys in the order in which workers would take them."""
+        return [await self.queue.get() for _ in range(len(self.queue))]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'mirror.sqlite'}")
+    METADATA.create_all(engine)
+    return Scene(engine)
 
 
 _LONG_AGO = NOW - seconds(301)
@@ -103,14 +150,102 @@ _LONG_AGO = NOW - seconds(301)
         pytest.param(child("young", 1, NOW), [], id="recorded, its time not over"),
         pytest.param(child("current", 2, _LONG_AGO), [], id="its outcome is not recorded yet"),
         pytest.param(child("orphan", 1, _LONG_AGO, owner="other"), [], id="another's"),
+        pytest.param(child("astray", 1, None), ["astray"], id="it goes on past its end"),
     ],
 )
 async def test_a_child_job_goes_once_recorded_and_its_time_over(
-    child_job: dict[str, Any], deleted: list[str]
+    scene: Scene, child_job: dict[str, Any], deleted: list[str]
 ) -> None:
-    assert await deletions(child_job) == deleted
+    scene.put(child_job)
+    assert await scene.deletions() == deleted
 
 
-async def test_one_that_has_changed_holds_up_no_other() -> None:
-    first, second = child("first", 1, _LONG_AGO), child("second", 1, _LONG_AGO)
-    assert await deletions(first, second, changed="first") == ["second"]
+async def test_one_that_has_changed_holds_up_no_other(scene: Scene) -> None:
+    scene.put(child("first", 1, _LONG_AGO), child("second", 1, _LONG_AGO))
+    scene.api.changed = {paths.job("shop", "second")}
+    assert await scene.deletions() == ["first"]
+
+
+async def test_the_background_job_of_a_young_child_job_is_not_read(scene: Scene) -> None:
+    scene.put(child("young", 1, NOW))
+    await scene.deletions()
+    assert scene.api.got == []
+
+
+async def test_what_is_under_way_is_not_asked_about(scene: Scene) -> None:
+    scene.views.put_job(background_job(Status(run=2)))
+    scene.put(child("current", 2, None))
+    await scene.deletions()
+    assert scene.api.got == []
+
+
+async def test_whether_it_may_go_is_asked_of_its_job_as_it_is_now(scene: Scene) -> None:
+    scene.views.put_job(background_job(Status(phase=Phase.FAILED, run=2)))
+    scene.put_owner("Running")
+    scene.put(child("current", 2, None))
+    assert await scene.deletions() == []
+    assert scene.api.got == [_OWNER]
+
+
+async def test_a_job_without_our_annotations_is_let_be(scene: Scene) -> None:
+    stranger = child("stranger", 1, _LONG_AGO)
+    del stranger["metadata"]["annotations"]
+    scene.put(stranger)
+    assert await scene.deletions() == []
+
+
+async def test_of_jobs_that_nothing_watches_no_child_job_is_kept(scene: Scene) -> None:
+    scene.put(child("young", 1, NOW))
+    await scene.resync.child_jobs()
+    assert scene.views.child(UID) is None
+    assert len(scene.queue) == 0
+
+
+async def test_a_new_leader_sees_what_there_is_and_deletes_nothing(scene: Scene) -> None:
+    scene.put_owner("Running")
+    scene.put(child("old", 1, _LONG_AGO), child("current", 2, None))
+    scene.api.objects["pod"] = {"kind": "Pod", **pod_json(run=2, owner_uid="uid-current")}
+    await scene.resync.catch_up()
+    await scene.resync.deletions()
+    job, child_now, pod = scene.views.job(UID), scene.views.child(UID), scene.views.pod(UID)
+    assert job is not None
+    assert job.status.phase is Phase.RUNNING
+    assert child_now is not None
+    assert child_now.name == "current"
+    assert pod is not None
+    assert pod.run == 2
+    assert scene.views.heard_at == NOW
+    assert scene.api.deleted == []
+
+
+async def test_a_new_leader_looks_at_what_is_under_way_before_what_waits(scene: Scene) -> None:
+    """Else jobs that wait would get slots that are taken."""
+    scene.views.put_job(background_job(uid="waits"))
+    waits = background_job_json(name="waits", uid="waits")
+    scene.api.objects = {"waits": {"kind": "BackgroundJob", **waits}, **scene.api.objects}
+    scene.put_owner("Running")
+    scene.put(child("current", 2, None))
+    await scene.resync.catch_up()
+    assert await scene.order() == [UID, "waits"]
+
+
+async def test_a_new_leader_doubts_what_it_saw_once_and_finds_no_more(scene: Scene) -> None:
+    scene.views.put_job(background_job(Status(phase=Phase.RUNNING)))
+    await scene.resync.catch_up()  # it has succeeded since
+    assert scene.views.left == {UID}
+    assert await scene.order() == [UID]
+
+
+async def test_a_child_job_that_is_no_longer_listed_is_doubted(scene: Scene) -> None:
+    reference = JobRef(name="stock-2-1", uid="job-2-1", run=2, attempt=1)
+    scene.views.put_job(background_job(Status(phase=Phase.RUNNING, run=2, job_ref=reference)))
+    scene.views.put_child(UID, child_job(2, created=NOW - seconds(60)))
+    await scene.resync.child_jobs()
+    assert scene.views.doubtful == {UID}
+
+
+async def test_the_sweep_notices_what_vanished_without_a_watch_telling(scene: Scene) -> None:
+    scene.views.put_job(background_job(uid="vanished"))
+    scene.views.put_job(background_job(uid="made-since", resource_version="1001"))
+    await scene.resync.background_jobs()
+    assert scene.views.left == {"vanished"}

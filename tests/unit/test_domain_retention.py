@@ -2,10 +2,16 @@
 
 import msgspec
 import pytest
-from tests.unit.builders import NOW, background_job, child_job, seconds
+from tests.unit.builders import NOW, attempt, background_job, child_job, seconds
 
-from bgjobs.domain.resource import Phase, Status
-from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
+from bgjobs.domain.observation import ChildJob
+from bgjobs.domain.resource import AttemptOutcome, Phase, Status
+from bgjobs.domain.retention import (
+    Retention,
+    child_has_expired,
+    child_is_astray,
+    job_has_expired,
+)
 
 _RETENTION = Retention(
     succeeded_seconds=10,
@@ -58,3 +64,42 @@ def test_a_child_job_stays_until_its_outcome_is_recorded() -> None:
 def test_a_child_job_that_is_being_deleted_is_let_be() -> None:
     child = msgspec.structs.replace(child_job(), deleted_at=NOW, ended=NOW - seconds(10_000))
     assert not child_has_expired(child, background_job(Status(run=2)), _RETENTION, NOW)
+
+
+_RECORDED = attempt(AttemptOutcome.FAILED, finish=NOW - seconds(61))
+_JUST_RECORDED = attempt(AttemptOutcome.FAILED, finish=NOW - seconds(60))
+_ELEVENTH = attempt(AttemptOutcome.FAILED, number=11)
+
+
+@pytest.mark.parametrize(
+    ("child", "status", "astray"),
+    [
+        pytest.param(child_job(), Status(), False, id="under way"),
+        pytest.param(child_job(2), Status(), False, id="of a run that the status lags behind"),
+        pytest.param(child_job(), Status(attempts=(_RECORDED,)), True, id="recorded"),
+        pytest.param(child_job(), Status(attempts=(_JUST_RECORDED,)), False, id="just recorded"),
+        pytest.param(child_job(1, 2), Status(attempts=(_RECORDED,)), False, id="the next attempt"),
+        pytest.param(child_job(), Status(attempts=(_ELEVENTH,)), True, id="no longer listed"),
+        pytest.param(child_job(), Status(run=2), True, id="of an earlier run"),
+        pytest.param(
+            child_job(created=NOW - seconds(61)),
+            Status(phase=Phase.CANCELLED),
+            True,
+            id="the job has finished",
+        ),
+        pytest.param(
+            child_job(created=NOW - seconds(60)),
+            Status(phase=Phase.CANCELLED),
+            False,
+            id="the job has just finished",
+        ),
+        pytest.param(child_job(ended=NOW), Status(attempts=(_RECORDED,)), False, id="it has ended"),
+        pytest.param(
+            child_job(deleted_at=NOW), Status(run=2), False, id="it is being deleted already"
+        ),
+    ],
+)
+def test_a_child_job_that_goes_on_past_its_end_strays(
+    child: ChildJob, status: Status, astray: bool
+) -> None:
+    assert child_is_astray(child, background_job(status), NOW) is astray

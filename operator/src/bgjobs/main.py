@@ -39,7 +39,7 @@ from bgjobs.settings import Settings
 
 _CHILD_JOBS_EVERY_SECONDS = 30
 _SLOW_STARTS_EVERY_SECONDS = 3
-_EXPIRED_CHILD_JOBS_EVERY_SECONDS = 60
+_DELETIONS_EVERY_SECONDS = 1
 _MIRROR_FLUSH_SECONDS = 5
 _KOPF_IDLE_SECONDS = 0.05
 """How long kopf keeps a worker per object: its default of 5 s would cap the throughput."""
@@ -151,9 +151,7 @@ async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: Mir
     """Runs until kopf ends, which it does on SIGTERM and on what it cannot survive."""
     parts = assemble(settings, api, mirror, clock.now)
     queue, resync = parts.queue, parts.resync
-    # Child Jobs and pods come first: a job must not be started again for want of seeing them.
-    await resync.child_jobs()
-    await resync.pods()
+    await resync.catch_up()
 
     ready = asyncio.Event()
     metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
@@ -192,7 +190,7 @@ def loops(
             for name in (ALLOWLIST, RUNTIMES)
         ),
         repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
-        repeat(_EXPIRED_CHILD_JOBS_EVERY_SECONDS, resync.expired_child_jobs),
+        repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
         repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
         _sweep(resync, settings.sweep_seconds),
     ]
@@ -243,5 +241,5 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["pods"] = labels.UID
     settings.watching.field_selectors["pods"] = "status.phase!=Pending"
     # Finished jobs by the hundred thousand would cost minutes and a gigabyte at every start.
-    settings.watching.field_selectors[GROUP, VERSION, PLURAL] = "status.phase!=Succeeded"
+    settings.watching.field_selectors[GROUP, VERSION, PLURAL] = paths.UNSUCCEEDED
     return settings

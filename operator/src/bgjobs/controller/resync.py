@@ -4,22 +4,41 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.controller.observing import current
+from bgjobs.controller.workqueue import NORMAL, URGENT, WorkQueue
+from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.resource import BackgroundJob, parse
-from bgjobs.domain.retention import Retention, child_has_expired, job_has_expired
+from bgjobs.domain.retention import (
+    Retention,
+    child_has_expired,
+    child_is_astray,
+    child_is_old,
+    job_has_expired,
+)
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError
 from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
-_SECONDS_BETWEEN_DELETIONS = 0.05
+_PAUSE_SECONDS = 0.01
+_PAUSE_WHILE_JOBS_WAIT = 0.05
+"""Between two deletions."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Dispensable(NamedTuple):
+    """A child Job that may be deleted, unless its BackgroundJob says otherwise by then."""
+
+    child: ChildJob
+    namespace: str
+    owner_name: str
+    owner_uid: str
 
 
 class Resync:
@@ -40,23 +59,61 @@ class Resync:
         self._mirror = mirror
         self._retention = retention
         self._now = now
+        self._dispensable: list[_Dispensable] = []
 
-    async def child_jobs(self) -> None:
-        """Reads every child Job; one that a BackgroundJob should have but is missing is doubted."""
+    async def catch_up(self) -> None:
+        """Reads anew what a leader must know before it writes: what the last one did.
+
+        Deletes nothing. What has a child Job goes first, to hold its slot.
+        """
         began = self._now()
         listed = set()
-        async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
-            uid = raw["metadata"]["labels"][labels.UID]
+        async for raw in self._api.every(
+            paths.ALL_BACKGROUND_JOBS, fieldSelector=paths.UNSUCCEEDED
+        ):
             listed.add(raw["metadata"]["uid"])
-            if (
-                reading.owner_uid(raw) != uid
-                or (child := reading.or_none(reading.child_job, raw)) is None
-            ):
+            if (job := reading.or_none(parse, raw)) is not None:
+                self._views.put_job(job)
+        self._views.left.update(uid for uid in self._views if uid not in listed)
+        self._views.heard_at = began
+        await self.child_jobs()
+        self._dispensable.clear()
+        await self._pods()
+        for uid in self._views:
+            job = self._views.job(uid)
+            under_way = job and current(job, self._views.child(uid))
+            self._queue.add(uid, URGENT if under_way else NORMAL)
+
+    async def child_jobs(self) -> None:
+        """Reads every child Job.
+
+        One that a BackgroundJob should have but is missing is doubted; one that
+        seems dispensable is left for `deletions`.
+        """
+        began = self._now()
+        listed, dispensable = set(), []
+        async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
+            metadata, child = raw["metadata"], reading.or_none(reading.child_job, raw)
+            uid = metadata["labels"][labels.UID]
+            listed.add(metadata["uid"])
+            if child is None or reading.owner_uid(raw) != uid:
+                continue
+            job, name = self._views.job(uid), metadata.get("annotations", {}).get(labels.NAME)
+            # Those that no view tells of must be old, since their BackgroundJob is to be read.
+            may_go = (
+                child_is_old(child, self._retention, began)
+                if job is None
+                else self._is_dispensable(child, job)
+            )
+            if may_go and name is not None:
+                dispensable.append(_Dispensable(child, metadata["namespace"], name, uid))
+            if job is None or job.status.finished:
                 continue
             known = self._views.child(uid)
             self._views.put_child(uid, child)
             if known is None or child.deleting or child.succeeded or child.failed_message:
                 self._queue.add(uid)
+        self._dispensable = dispensable
         for uid in self._views:
             job, child_now = self._views.job(uid), self._views.child(uid)
             if child_now is None or job is None or job.status.finished:
@@ -65,7 +122,19 @@ class Resync:
                 self._views.doubtful.add(uid)
                 self._queue.add(uid)
 
-    async def pods(self) -> None:
+    async def deletions(self) -> None:
+        """Deletes the child Jobs, and their pods, that seemed dispensable and still do."""
+        while self._dispensable:
+            found = self._dispensable.pop()
+            owner = await self._owner(found)
+            if owner is None or not self._is_dispensable(found.child, owner):
+                continue
+            path = paths.job(found.namespace, found.child.name)
+            if child_is_astray(found.child, owner, self._now()):
+                logger.warning("%s: Job %s goes on past its end", owner.key, found.child.name)
+            await self._delete(path, found.child.uid, found.child.resource_version)
+
+    async def _pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
         async for raw in self._api.every(paths.ALL_PODS, labelSelector=labels.UID):
             if pod := reading.or_none(reading.pod, raw):
@@ -87,6 +156,12 @@ class Resync:
             if job_has_expired(job, self._retention, self._now()):
                 expired.append(job.metadata)
         version = before["metadata"]["resourceVersion"]
+        # A watch that begins anew tells nothing of what vanished meanwhile.
+        for uid in self._views:
+            job = self._views.job(uid)
+            if uid not in listed and job and int(job.metadata.resource_version) <= int(version):
+                self._views.left.add(uid)
+                self._queue.add(uid)
         rows = await asyncio.to_thread(self._mirror.live_rows, version)
         for uid in rows.keys() - listed:
             self._mirror.deleted(uid, self._now())
@@ -97,30 +172,21 @@ class Resync:
                     # No watch tells that a Succeeded one is gone.
                     self._mirror.deleted(metadata.uid, self._now())
 
-    async def expired_child_jobs(self) -> None:
-        """Deletes child Jobs, and their pods, that have stayed their time."""
-        async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
-            child = reading.or_none(reading.child_job, raw)
-            owner = await self._owner(raw) if child and child.ended else None
-            if child and owner and child_has_expired(child, owner, self._retention, self._now()):
-                path = paths.job(owner.metadata.namespace, child.name)
-                await self._delete(path, child.uid, child.resource_version)
+    def _is_dispensable(self, child: ChildJob, job: BackgroundJob) -> bool:
+        now = self._now()
+        return child_has_expired(child, job, self._retention, now) or child_is_astray(
+            child, job, now
+        )
 
-    async def _owner(self, raw: dict[str, Any]) -> BackgroundJob | None:
-        """The BackgroundJob that controls a Job; None for one that no longer exists."""
-        uid, annotations = reading.owner_uid(raw), raw["metadata"].get("annotations", {})
-        if uid is None or labels.NAME not in annotations:
-            return None
-        if known := self._views.job(uid):
-            return known
-        path = paths.background_job(raw["metadata"]["namespace"], annotations[labels.NAME])
-        found = await self._api.get(path)
-        owner = reading.or_none(parse, found) if found else None
-        return owner if owner and owner.metadata.uid == uid else None
+    async def _owner(self, found: "_Dispensable") -> BackgroundJob | None:
+        """The BackgroundJob as it is now; None if it no longer exists."""
+        raw = await self._api.get(paths.background_job(found.namespace, found.owner_name))
+        owner = reading.or_none(parse, raw) if raw else None
+        return owner if owner and owner.metadata.uid == found.owner_uid else None
 
     async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
         """Deletes what is still as it was seen; False where it is not. Lets starts go first."""
-        await asyncio.sleep(_SECONDS_BETWEEN_DELETIONS)
+        await asyncio.sleep(_PAUSE_WHILE_JOBS_WAIT if len(self._queue) else _PAUSE_SECONDS)
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "kind": "DeleteOptions",

@@ -7,6 +7,8 @@ import msgspec
 from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.resource import BackgroundJob, Phase
 
+_ASTRAY_AFTER = timedelta(seconds=60)
+
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the end, where a BackgroundJob says nothing of its own."""
@@ -36,12 +38,43 @@ def child_has_expired(
 
     Nothing removes a child Job before: so a crash of the operator loses nothing.
     """
-    recorded = (child.run, child.attempt) < (job.status.run, job.status.next_attempt)
-    if not recorded or child.deleting:
+    return (
+        child.ended is not None
+        and _is_overtaken(child, job)
+        and child_is_old(child, retention, now)
+    )
+
+
+def child_is_astray(child: ChildJob, job: BackgroundJob, now: datetime) -> bool:
+    """Whether a child Job goes on though its attempt is recorded, or its BackgroundJob finished.
+
+    So it is where a start is carried out long after it was sent, or where a
+    deletion was believed that did not happen.
+    """
+    if child.ended is not None or child.deleting:
         return False
+    for attempt in job.status.attempts:
+        if (attempt.run, attempt.attempt) == (child.run, child.attempt):
+            return now - (attempt.finish or child.created) > _ASTRAY_AFTER
+    if _is_overtaken(child, job):
+        return True
+    return job.status.finished and now - child.created > _ASTRAY_AFTER
+
+
+def child_is_old(child: ChildJob, retention: Retention, now: datetime) -> bool:
+    """Whether a child Job may go, if its BackgroundJob does not speak against it."""
+    if child.deleting:
+        return False
+    if child.ended is None:
+        return now - child.created > _ASTRAY_AFTER
     kept_seconds = (
         retention.child_succeeded_seconds
         if child.succeeded
         else retention.child_unsuccessful_seconds
     )
-    return now - (child.ended or child.created) >= timedelta(seconds=kept_seconds)
+    return now - child.ended >= timedelta(seconds=kept_seconds)
+
+
+def _is_overtaken(child: ChildJob, job: BackgroundJob) -> bool:
+    """Whether its attempt is neither under way nor the one that comes next."""
+    return (child.run, child.attempt) < (job.status.run, job.status.next_attempt)

@@ -3,6 +3,8 @@
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
 
 ALL_BACKGROUND_JOBS = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+UNSUCCEEDED = "status.phase!=Succeeded"
+"""The BackgroundJobs that are watched: those that succeeded may be a hundred thousand."""
 ALL_JOBS = "/apis/batch/v1/jobs"
 ALL_PODS = "/api/v1/pods"
 ALL_EVENTS = "/api/v1/events"
