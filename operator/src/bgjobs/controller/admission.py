@@ -105,7 +105,7 @@ class AdmissionQueue:
         open_groups = [group for group in self._groups.values() if group.has_room()]
         if self._starts_since_aged >= AGED_START_EVERY - 1:
             heads = [head for group in open_groups if (head := group.oldest(self._waiting))]
-            oldest = min(heads, key=lambda c: c.could_start_since, default=None)
+            oldest = min(heads, key=lambda c: c.seniority, default=None)
             if oldest is not None and is_aged(oldest, self._now(), self._ageing):
                 self._starts_since_aged = 0
                 return oldest
