@@ -84,6 +84,14 @@ def key_for(runtimes: Runtimes, class_: str) -> str:
     return _keys(runtimes, class_)[0]
 
 
+def paused_by(runtimes: Runtimes, class_: str) -> str | None:
+    """The key whose `paused` holds a class, or None where nothing does."""
+    for key in _keys(runtimes, class_):
+        if (reason := runtimes[key].paused) is not None:
+            return key if reason else None
+    return None
+
+
 def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:
     """Why jobs in this namespace may not use this runtime, or None where they may."""
     allowed = runtime.settings.namespaces

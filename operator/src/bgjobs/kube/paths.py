@@ -1,4 +1,4 @@
-"""The API server's paths of what the operator reads and writes."""
+"""The API server's paths of what the operator and the plugin read and write."""
 
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
 
@@ -10,8 +10,12 @@ ALL_PODS = "/api/v1/pods"
 ALL_EVENTS = "/api/v1/events"
 
 
+def background_jobs(namespace: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+
+
 def background_job(namespace: str, name: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+    return f"{background_jobs(namespace)}/{name}"
 
 
 def status(namespace: str, name: str) -> str:

@@ -1,0 +1,1 @@
+"""kubectl bgjob: what people do with BackgroundJobs, as a plugin of kubectl."""

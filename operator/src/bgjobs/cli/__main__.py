@@ -1,0 +1,41 @@
+"""kubectl-bgjob, which kubectl runs as `kubectl bgjob`."""
+
+import os
+import sys
+
+import typer
+
+from bgjobs.cli.app import app
+from bgjobs.cli.errors import CommandError
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command. Returns its exit code; what went wrong is one sentence on stderr."""
+    try:
+        exit_code = app(arguments, prog_name="kubectl bgjob", standalone_mode=False)
+        sys.stdout.flush()
+        return exit_code or 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain as it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = f" See {context.command_path} --help." if context else ""
+        print(f"error: {error.format_message()}{where}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What goes wrong, in one plain sentence each."""
+
+import json
+import os
+from typing import Any
+
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
+
+
+class CommandError(Exception):
+    """A command ends with this sentence and a non-zero exit code."""
+
+    def __init__(self, sentence: str, exit_code: int = 1) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+API_ERRORS = (ApiException, HTTPError)
+"""What the Kubernetes client raises."""
+
+
+def sentence(error: Exception, server: str) -> str:
+    """What an API error means to whoever typed the command."""
+    if not isinstance(error, ApiException):
+        return f"The API server {server} cannot be reached: {_root(error)}"
+    said = message(error)
+    if error.status == 0:
+        return f"The API server {server} cannot be reached: {said}"
+    if error.status == 401:
+        return f"The API server {server} does not know you: sign in again ({said})."
+    if error.status == 404 and status_object(error) is None:
+        return (
+            "This cluster has no BackgroundJobs: install bgjobs first, or choose another cluster "
+            "with --context."
+        )
+    return said
+
+
+def message(error: ApiException) -> str:
+    """The API server's own words."""
+    status = status_object(error)
+    said = (status or {}).get("message") or error.body or error.reason or f"HTTP {error.status}"
+    return " ".join(str(said).split())
+
+
+def status_object(error: ApiException) -> dict[str, Any] | None:
+    """The Status in the body of a refusal; None where something else answered."""
+    try:
+        body = json.loads(error.body or "")
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and body.get("kind") == "Status" else None
+
+
+def _root(error: BaseException) -> str:
+    """The innermost cause: urllib3 wraps it several times."""
+    while (inner := getattr(error, "reason", None) or error.__cause__) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,0 +1,167 @@
+"""Reads what explain needs to know of a job; what may not be read is left out, and said."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from kubernetes.client import ApiException
+
+from bgjobs.cli import cluster as api
+from bgjobs.cli.cluster import Cluster
+from bgjobs.cli.explain import Facts, Lease
+from bgjobs.domain.allowlist import parse_allowlist
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES, Configuration
+from bgjobs.domain.errors import ConfigurationError
+from bgjobs.domain.names import child_job_name
+from bgjobs.domain.observation import ChildJob
+from bgjobs.domain.queue_report import ANNOTATION, LEASE, QueueReport, decode
+from bgjobs.domain.resource import TERMINAL_PHASES, BackgroundJob, parse
+from bgjobs.domain.runtimes import parse_runtimes
+from bgjobs.kube import reading
+
+_UNFINISHED = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL_PHASES))
+
+Value = TypeVar("Value")
+
+
+def observe(cluster: Cluster, name: str) -> Facts:
+    """Raises CommandError where there is no such BackgroundJob."""
+    job = parse(api.background_job(cluster, cluster.namespace, name))
+    unreadable = _Unreadable()
+    facts: dict[str, Any] = {}
+    if not job.status.finished:
+        facts |= _attempt(cluster, job, unreadable)
+        raw = unreadable.ask(
+            f"whether the operator runs (Lease {LEASE})", lambda: api.lease(cluster, LEASE) or {}
+        )
+        facts["lease"] = None if raw is None else _lease(raw)
+    if not job.status.finished and "child" not in facts:
+        facts |= _others(cluster, unreadable)
+    return Facts(
+        job=job,
+        operator_namespace=cluster.operator_namespace,
+        flags=cluster.flags,
+        configuration=_configuration(cluster, unreadable),
+        now=api.now(cluster),
+        unreadable=tuple(unreadable.sentences),
+        **facts,
+    )
+
+
+class _Unreadable:
+    """Collects what the reader may not read."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def ask(self, what: str, read: Callable[[], Value]) -> Value | None:
+        """What `read` returns; None, and a sentence about `what`, where it is forbidden."""
+        try:
+            return read()
+        except ApiException as error:
+            if error.status != 403:
+                raise
+            self.sentences.append(f"You may not see {what}.")
+            return None
+
+
+def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: _Unreadable) -> dict[str, Any]:
+    """The child Job of the current attempt and its pod, if there are any."""
+    metadata, status = job.metadata, job.status
+    name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
+    raw = unreadable.ask(
+        f"Jobs in namespace {metadata.namespace}",
+        lambda: api.child_job(cluster, metadata.namespace, name) or {},
+    )
+    if raw is None:
+        return {}
+    if not raw or reading.owner_uid(raw) != metadata.uid:
+        return {"child": _gone(job)} if status.job_ref else {}
+    pods = unreadable.ask(
+        f"pods in namespace {metadata.namespace}",
+        lambda: api.pods(cluster, metadata.namespace, metadata.uid),
+    )
+    own = [pod for pod in pods or [] if reading.owner_uid(pod) == raw["metadata"]["uid"]]
+    return {"child": reading.child_job(raw), **(_pod(own[-1]) if own else {})}
+
+
+def _gone(job: BackgroundJob) -> ChildJob:
+    """The child Job that the status names but nobody finds."""
+    ref = job.status.job_ref
+    assert ref is not None
+    return ChildJob(
+        name=ref.name,
+        uid=ref.uid,
+        resource_version="0",
+        run=ref.run,
+        attempt=ref.attempt,
+        created=job.metadata.creation_timestamp,
+        gone=True,
+    )
+
+
+def _pod(raw: dict[str, Any]) -> dict[str, Any]:
+    started = raw["status"].get("startTime")
+    limit = raw["spec"].get("activeDeadlineSeconds")
+    deadline = reading.time(started) + timedelta(seconds=limit) if started and limit else None
+    return {"pod": reading.pod(raw), "deadline": deadline}
+
+
+def _lease(raw: dict[str, Any]) -> Lease:
+    spec = raw.get("spec", {})
+    renewed = spec.get("renewTime")
+    return Lease(
+        renewed=reading.time(renewed) if renewed else None,
+        duration=timedelta(seconds=spec.get("leaseDurationSeconds", 0)),
+        holder=spec.get("holderIdentity", ""),
+        report=_report(raw.get("metadata", {}).get("annotations", {}).get(ANNOTATION)),
+    )
+
+
+def _report(text: str | None) -> QueueReport | None:
+    try:
+        return decode(text) if text else None
+    except ValueError:
+        return None
+
+
+def _others(cluster: Cluster, unreadable: _Unreadable) -> dict[str, Any]:
+    """The unfinished BackgroundJobs of the cluster, or else of the namespace."""
+
+    def read(namespace: str | None) -> tuple[BackgroundJob, ...]:
+        listed = api.background_jobs(cluster, namespace, field_selector=_UNFINISHED)
+        return tuple(job for raw in listed if (job := _parsed(raw)) is not None)
+
+    everywhere = unreadable.ask("BackgroundJobs of other namespaces", lambda: read(None))
+    if everywhere is not None:
+        return {"others": everywhere}
+    here = unreadable.ask("which other jobs wait", lambda: read(cluster.namespace))
+    return {"others": here or (), "sees_all": False}
+
+
+def _parsed(raw: dict[str, Any]) -> BackgroundJob | None:
+    """None for what an older schema let in."""
+    try:
+        return parse(raw)
+    except ValueError:
+        return None
+
+
+def _configuration(cluster: Cluster, unreadable: _Unreadable) -> Configuration:
+    problems: dict[str, str] = {}
+
+    def read(name: str, parse_data: Callable[[dict[str, str]], Value]) -> Value | None:
+        raw = unreadable.ask(f"ConfigMap {name}", lambda: api.config_map(cluster, name) or {})
+        if raw is None:
+            return None
+        if not raw:
+            problems[name] = "it does not exist"
+            return None
+        try:
+            return parse_data(raw.get("data") or {})
+        except ConfigurationError as error:
+            problems[name] = str(error)
+            return None
+
+    allowlist, runtimes = read(ALLOWLIST, parse_allowlist), read(RUNTIMES, parse_runtimes)
+    return Configuration(allowlist=allowlist, runtimes=runtimes, problems=problems)

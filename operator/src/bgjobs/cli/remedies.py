@@ -1,0 +1,251 @@
+"""What changes a BackgroundJob's state: commands to copy, by the plugin and by plain kubectl."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
+from bgjobs.domain.names import child_job_name
+from bgjobs.domain.resource import BackgroundJob, Phase, Priority, Reason, Status
+
+
+class Remedy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to do and how: at least one of the two commands."""
+
+    what: str
+    bgjob: str | None = None
+    kubectl: str | None = None
+
+
+class Commands(msgspec.Struct, frozen=True, kw_only=True):
+    """Writes commands about one BackgroundJob, for the cluster that the reader has chosen."""
+
+    job: BackgroundJob
+    flags: tuple[str, ...]
+    operator_namespace: str
+
+    def start(self) -> Remedy:
+        return Remedy(
+            what="start it now, before all others",
+            bgjob=self._bgjob("start"),
+            kubectl=self.patch(startRequests=self.job.spec.start_requests + 1),
+        )
+
+    def retry(self, what: str = "run it again") -> Remedy:
+        requests: dict[str, Any] = {"retryRequests": self.job.spec.retry_requests + 1}
+        if self.job.spec.cancelled:
+            requests["cancelled"] = False
+        return Remedy(what=what, bgjob=self._bgjob("retry"), kubectl=self.patch(**requests))
+
+    def cancel(self) -> Remedy:
+        return Remedy(
+            what="stop it for good", bgjob=self._bgjob("cancel"), kubectl=self.patch(cancelled=True)
+        )
+
+    def resume(self) -> Remedy:
+        return Remedy(
+            what="let it go on", bgjob=self._bgjob("resume"), kubectl=self.patch(suspend=False)
+        )
+
+    def begin_again(self) -> Remedy:
+        """A pod keeps the settings that it was created with; a new one costs no retry this way."""
+        return Remedy(
+            what="then replace its pod, which costs no retry",
+            bgjob=f"{self._bgjob('suspend')} && {self._bgjob('resume')}",
+            kubectl=f"{self.patch(suspend=True)} && {self.patch(suspend=False)}",
+        )
+
+    def unpause(self, key: str) -> Remedy:
+        operators = ("--operator-namespace", self.operator_namespace)
+        where = operators if self.operator_namespace != "bgjobs-system" else ()
+        return Remedy(
+            what=f"let jobs of {key} start again (platform engineers)",
+            bgjob=shlex.join(("kubectl", "bgjob", "unpause", key, *where, *self.flags)),
+            kubectl=self._edit(RUNTIMES),
+        )
+
+    def logs(self, *options: str) -> Remedy:
+        status = self.job.status
+        name = (
+            status.job_ref.name
+            if status.job_ref
+            else status.attempts[-1].job_name
+            if status.attempts
+            else None
+        )
+        return Remedy(
+            what="see what it printed",
+            bgjob=self._bgjob("logs", *options),
+            kubectl=self.kubectl("logs", f"job/{name}", then=options) if name else None,
+        )
+
+    def raise_priority(self) -> Remedy:
+        return Remedy(what="let it go before others", kubectl=self.patch(priority="High"))
+
+    def edit(self, config_map: str, what: str) -> Remedy:
+        return Remedy(what=f"{what} (platform engineers)", kubectl=self._edit(config_map))
+
+    def describe_pod(self) -> Remedy:
+        selector = f"bgjobs.dev/uid={self.job.metadata.uid}"
+        return Remedy(
+            what="see what keeps its pod", kubectl=self.kubectl("describe", "pod", "-l", selector)
+        )
+
+    def look(self, what: str, *words: str) -> Remedy:
+        return Remedy(what=what, kubectl=self.kubectl(*words))
+
+    def operators(self, what: str, *words: str) -> Remedy:
+        """About what is in the operator's namespace."""
+        return Remedy(what=what, kubectl=self._operators(*words))
+
+    def give_up_node(self, node: str) -> Remedy:
+        taint = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+        return Remedy(
+            what="if the node is off for good, say so (platform engineers)",
+            kubectl=shlex.join(("kubectl", "taint", "nodes", node, taint, *self.flags)),
+        )
+
+    def patch(self, **spec: Any) -> str:
+        text = msgspec.json.encode({"spec": spec}).decode()
+        return self.kubectl(
+            "patch", "bgjob", self.job.metadata.name, then=("--type=merge", "-p", text)
+        )
+
+    def kubectl(self, *words: str, then: tuple[str, ...] = ()) -> str:
+        namespace = ("-n", self.job.metadata.namespace)
+        return shlex.join(("kubectl", *words, *namespace, *self.flags, *then))
+
+    def _bgjob(self, verb: str, *options: str) -> str:
+        return self.kubectl("bgjob", verb, self.job.metadata.name, then=options)
+
+    def _edit(self, config_map: str) -> str:
+        return self._operators("edit", "configmap", config_map)
+
+    def _operators(self, *words: str) -> str:
+        return shlex.join(("kubectl", *words, "-n", self.operator_namespace, *self.flags))
+
+
+class Holds(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the surroundings holds a job back."""
+
+    paused_by: str | None = None
+    runtime: str = "default"
+    node: str | None = None
+    operator_is_full: bool = False
+    runtime_is_full: bool = False
+    problems: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+def remedies(status: Status, commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
+    """What changes that a job is in this phase for this reason, the likeliest first."""
+    job = commands.job
+    if status.finished:
+        return _after_the_end(status, commands, holds)
+    match status.reason:
+        case Reason.QUEUED:
+            return _queued(commands, holds)
+        case Reason.DELAYED | Reason.BACKING_OFF:
+            return (commands.start(),)
+        case Reason.SUSPENDED:
+            return (commands.resume(),)
+        case Reason.PAUSED:
+            return (commands.unpause(holds.paused_by or holds.runtime),)
+        case Reason.CONFIGURATION_INVALID:
+            names = holds.problems or {RUNTIMES: ""}
+            return tuple(commands.edit(name, f"mend ConfigMap {name}") for name in names)
+        case Reason.QUOTA_EXCEEDED:
+            return (commands.look("see what uses the quota up", "describe", "resourcequota"),)
+        case Reason.ADOPTION_CONFLICT:
+            name = child_job_name(
+                job.metadata.name, job.metadata.uid, status.run, status.next_attempt
+            )
+            what = "delete the other Job, if nobody needs it"
+            return (commands.look(what, "delete", "job", name),)
+        case Reason.UNSCHEDULABLE:
+            what = f"change what runtime {holds.runtime} asks of a node"
+            return (
+                commands.describe_pod(),
+                commands.edit(RUNTIMES, what),
+                commands.begin_again(),
+            )
+        case Reason.IMAGE_PULL_BACK_OFF:
+            return (
+                commands.edit(RUNTIMES, f"mend the image of runtime {holds.runtime}"),
+                commands.begin_again(),
+            )
+        case Reason.CONTAINER_CONFIG_ERROR:
+            return (
+                commands.look(
+                    "see which there are, and create what is missing", "get", "secrets,configmaps"
+                ),
+                commands.edit(RUNTIMES, f"or change what runtime {holds.runtime} refers to"),
+                commands.begin_again(),
+            )
+        case Reason.NODE_UNREACHABLE:
+            return (commands.give_up_node(holds.node or "NODE"),)
+        case Reason.RUNNING:
+            return (commands.logs("-f"), commands.cancel())
+        case _:
+            return (commands.describe_pod(),)
+
+
+def _queued(commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
+    found = []
+    if holds.runtime_is_full:
+        what = f"let more jobs of runtime {holds.runtime} run at once: raise its maxConcurrent"
+        found.append(commands.edit(RUNTIMES, what))
+    else:
+        found.append(commands.start())
+        if commands.job.spec.priority is not Priority.HIGH:
+            found.append(commands.raise_priority())
+    if holds.operator_is_full:
+        found.append(
+            commands.operators(
+                "let more jobs run at once (platform engineers)",
+                *("set", "env", "deployment/bgjobs-operator", "BGJOBS_MAX_CONCURRENT=100"),
+            )
+        )
+    return tuple(found)
+
+
+def _after_the_end(status: Status, commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
+    if status.phase is Phase.SUCCEEDED:
+        return (commands.logs(),)
+    runtime = holds.runtime
+    match status.reason:
+        case Reason.NOT_ALLOWED:
+            first = commands.edit(ALLOWLIST, "put the class and its method on the allowlist")
+        case Reason.NAMESPACE_NOT_ALLOWED:
+            first = commands.edit(RUNTIMES, "add the namespace to its runtime")
+        case Reason.OOM_KILLED:
+            first = commands.edit(RUNTIMES, f"give runtime {runtime} more memory")
+        case Reason.DEADLINE_EXCEEDED:
+            limit = 2 * (commands.job.spec.active_deadline_seconds or 3600)
+            first = Remedy(
+                what="give it more time", kubectl=commands.patch(activeDeadlineSeconds=limit)
+            )
+        case Reason.NOT_IN_IMAGE:
+            what = f"give runtime {runtime} an image that has the class"
+            first = commands.edit(RUNTIMES, what)
+        case Reason.BAD_PARAMETERS | Reason.PARAMETERS_TOO_LARGE:
+            words = (
+                "kubectl",
+                "bgjob",
+                "submit",
+                commands.job.spec.class_,
+                "--params-file",
+                "FILE",
+            )
+            return (
+                Remedy(
+                    what="submit it anew with other parameters: these cannot be changed",
+                    bgjob=shlex.join((*words, "-n", commands.job.metadata.namespace)),
+                ),
+            )
+        case Reason.CANCELLED | Reason.DISRUPTED | Reason.JOB_DELETED:
+            return (commands.retry(),)
+        case _:
+            first = commands.logs()
+    return (first, commands.retry("then run it again"))
