@@ -1,0 +1,53 @@
+"""kubectl bgjob as people run it: a program of its own, with a kubeconfig."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.server import Jobs, Server
+
+PROGRAM = Path(sys.executable).parent / "kubectl-bgjob"
+_WITHIN_S = 60
+
+
+def run(
+    server: Server,
+    *arguments: str,
+    standard_input: str | None = None,
+    kubeconfig: Path | None = None,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """As the administrator, unless another kubeconfig is given."""
+    chosen = kubeconfig or server.control_plane.kubeconfig
+    return subprocess.run(
+        [str(PROGRAM), *arguments],
+        input=standard_input,
+        env={"HOME": str(chosen.parent), "KUBECONFIG": str(chosen), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_WITHIN_S,
+    )
+
+
+def bgjob(jobs: Jobs, *arguments: str, **more: Any) -> str:
+    """What a command that succeeds prints, in the namespace of `jobs`."""
+    done = run(jobs.server, *arguments, "--namespace", jobs.namespace, **more)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def explain(jobs: Jobs, name: str) -> Any:
+    return json.loads(bgjob(jobs, "explain", name, "--output", "json"))
+
+
+def commands(explanation: Any) -> list[str]:
+    """Every command of an explanation, the plugin's and kubectl's."""
+    return [
+        remedy[kind]
+        for remedy in explanation["remedies"]
+        for kind in ("bgjob", "kubectl")
+        if kind in remedy
+    ]
