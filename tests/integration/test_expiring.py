@@ -32,3 +32,22 @@ def test_no_job_is_deleted_that_the_database_does_not_hold(
             assert api.request(jobs.server, "GET", f"{jobs.path}/{name}").status == 200
         row = watching.wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
         assert row["phase"] == "Succeeded"
+
+
+def test_too_many_finished_jobs_go_even_while_the_database_is_down(
+    jobs: Jobs, name: str, operator: Operator, database: sa.Engine
+) -> None:
+    with operating.database_down(database):
+        submit(jobs, f"{name}-older")
+        wait_finished(jobs, f"{name}-older")
+        # Its end is later by a second at least: times are whole seconds.
+        submit(jobs, f"{name}-newer", pods=[{"lasts": "1500ms"}])
+        wait_finished(jobs, f"{name}-newer")
+        with operating.restarted(operator, BGJOBS_SWEEP_SECONDS="1", BGJOBS_MAX_FINISHED="1"):
+            api.wait_until(
+                lambda: api.request(jobs.server, "GET", f"{jobs.path}/{name}-older").status == 404,
+                lambda: "the older one stays",
+                within_s=20,
+            )
+            assert api.request(jobs.server, "GET", f"{jobs.path}/{name}-newer").status == 200
+            assert operating.metric(operator, "bgjobs_deleted_above_limit_total") >= 1

@@ -32,6 +32,7 @@ _RETENTION = Retention(
     unsuccessful_seconds=3600,
     child_succeeded_seconds=300,
     child_unsuccessful_seconds=300,
+    max_finished=2,
 )
 _OWNER = paths.background_job("shop", "stock")
 _COLLECTIONS = {

@@ -11,6 +11,7 @@ from bgjobs.domain.retention import (
     child_has_expired,
     child_is_astray,
     job_has_expired,
+    surplus,
 )
 
 _RETENTION = Retention(
@@ -18,6 +19,7 @@ _RETENTION = Retention(
     unsuccessful_seconds=100,
     child_succeeded_seconds=60,
     child_unsuccessful_seconds=600,
+    max_finished=2,
 )
 
 
@@ -103,3 +105,14 @@ def test_a_child_job_that_goes_on_past_its_end_strays(
     child: ChildJob, status: Status, astray: bool
 ) -> None:
     assert child_is_astray(child, background_job(status), NOW) is astray
+
+
+def test_the_oldest_beyond_the_limit_go() -> None:
+    metadata = [background_job(uid=uid).metadata for uid in "abcd"]
+    ended = zip([NOW + seconds(n) for n in (3, 1, 4, 2)], metadata, strict=True)
+    assert [each.uid for each in surplus(ended, _RETENTION)] == ["d", "b"]
+
+
+def test_without_a_limit_all_stay() -> None:
+    unlimited = msgspec.structs.replace(_RETENTION, max_finished=0)
+    assert surplus([(NOW, background_job().metadata)] * 9, unlimited) == ()

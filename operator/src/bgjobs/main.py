@@ -133,6 +133,7 @@ def assemble(
         unsuccessful_seconds=settings.ttl_seconds_otherwise,
         child_succeeded_seconds=settings.child_ttl_seconds_after_success,
         child_unsuccessful_seconds=settings.child_ttl_seconds_otherwise,
+        max_finished=settings.max_finished,
     )
     return Parts(
         views=views,

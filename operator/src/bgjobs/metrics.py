@@ -29,6 +29,10 @@ START_WINDOW = Gauge(
 EVENTS_DROPPED = Counter(
     "bgjobs_events_dropped_total", "Kubernetes Events dropped because too many waited to be posted"
 )
+DELETED_ABOVE_LIMIT = Counter(
+    "bgjobs_deleted_above_limit_total",
+    "Finished BackgroundJobs deleted because too many stayed, mirrored or not",
+)
 MIRROR_PENDING = Gauge("bgjobs_mirror_pending", "BackgroundJobs whose row is to be written")
 MIRROR_LAG_SECONDS = Gauge(
     "bgjobs_mirror_lag_seconds", "How long the oldest unwritten row has waited"

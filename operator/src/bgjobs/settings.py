@@ -33,6 +33,8 @@ class Settings(
     """How long a Succeeded BackgroundJob stays that says nothing of its own."""
     ttl_seconds_otherwise: Annotated[int, msgspec.Meta(ge=0)] = 7 * 24 * 3600
     """The same for Failed, Cancelled and Rejected ones."""
+    max_finished: Annotated[int, msgspec.Meta(ge=0)] = 100_000
+    """Finished BackgroundJobs that stay at most, whatever their time; 0 for no limit."""
     child_ttl_seconds_after_success: Annotated[int, msgspec.Meta(ge=60)] = 300
     """How long the child Job of a recorded attempt stays, and with it its pod's log."""
     child_ttl_seconds_otherwise: Annotated[int, msgspec.Meta(ge=60)] = 3600

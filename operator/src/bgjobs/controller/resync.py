@@ -8,16 +8,18 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bgjobs import metrics
 from bgjobs.controller.observing import current
 from bgjobs.controller.workqueue import NORMAL, URGENT, WorkQueue
 from bgjobs.domain.observation import ChildJob
-from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.domain.resource import BackgroundJob, Metadata, parse
 from bgjobs.domain.retention import (
     Retention,
     child_has_expired,
     child_is_astray,
     child_is_old,
     job_has_expired,
+    surplus,
 )
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError
@@ -144,15 +146,18 @@ class Resync:
         """Brings the mirror to what there is, and deletes what has stayed its time.
 
         A row outlived its BackgroundJob if it is not listed, unless it is newer than
-        the list. A BackgroundJob is deleted only once the mirror holds its last state.
+        the list. A BackgroundJob is deleted only once the mirror holds its last state,
+        except for the oldest finished ones where there are too many.
         """
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
-        listed, expired = set(), []
+        listed, finished, expired = set(), [], []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
             self._mirror.put(job)
+            if job.status.finished and job.status.completion_time:
+                finished.append((job.status.completion_time, job.metadata))
             if job_has_expired(job, self._retention, self._now()):
                 expired.append(job.metadata)
         version = before["metadata"]["resourceVersion"]
@@ -162,15 +167,23 @@ class Resync:
             if uid not in listed and job and int(job.metadata.resource_version) <= int(version):
                 self._views.left.add(uid)
                 self._queue.add(uid)
+        for metadata in surplus(finished, self._retention):
+            if await self._delete_job(metadata):
+                metrics.DELETED_ABOVE_LIMIT.inc()
         rows = await asyncio.to_thread(self._mirror.live_rows, version)
         for uid in rows.keys() - listed:
             self._mirror.deleted(uid, self._now())
         for metadata in expired:
             if rows.get(metadata.uid) == padded(metadata.resource_version):
-                path = paths.background_job(metadata.namespace, metadata.name)
-                if await self._delete(path, metadata.uid, metadata.resource_version):
-                    # No watch tells that a Succeeded one is gone.
-                    self._mirror.deleted(metadata.uid, self._now())
+                await self._delete_job(metadata)
+
+    async def _delete_job(self, metadata: Metadata) -> bool:
+        path = paths.background_job(metadata.namespace, metadata.name)
+        if not await self._delete(path, metadata.uid, metadata.resource_version):
+            return False
+        # No watch tells that a Succeeded one is gone.
+        self._mirror.deleted(metadata.uid, self._now())
+        return True
 
     def _is_dispensable(self, child: ChildJob, job: BackgroundJob) -> bool:
         now = self._now()

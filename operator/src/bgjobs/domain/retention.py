@@ -1,11 +1,12 @@
 """How long finished BackgroundJobs, and the child Jobs of recorded attempts, stay."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from bgjobs.domain.observation import ChildJob
-from bgjobs.domain.resource import BackgroundJob, Phase
+from bgjobs.domain.resource import BackgroundJob, Metadata, Phase
 
 _ASTRAY_AFTER = timedelta(seconds=60)
 
@@ -17,6 +18,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     unsuccessful_seconds: int
     child_succeeded_seconds: int
     child_unsuccessful_seconds: int
+    max_finished: int
+    """Finished BackgroundJobs that stay at most; 0 for no limit."""
 
 
 def job_has_expired(job: BackgroundJob, retention: Retention, now: datetime) -> bool:
@@ -59,6 +62,16 @@ def child_is_astray(child: ChildJob, job: BackgroundJob, now: datetime) -> bool:
     if _is_overtaken(child, job):
         return True
     return job.status.finished and now - child.created > _ASTRAY_AFTER
+
+
+def surplus(
+    finished: Iterable[tuple[datetime, Metadata]], retention: Retention
+) -> Sequence[Metadata]:
+    """Of finished BackgroundJobs, with the time of their end, the oldest beyond the limit."""
+    if not retention.max_finished:
+        return ()
+    newest_first = sorted(finished, key=lambda each: each[0], reverse=True)
+    return [metadata for _, metadata in newest_first[retention.max_finished :]]
 
 
 def child_is_old(child: ChildJob, retention: Retention, now: datetime) -> bool:
