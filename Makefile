@@ -3,6 +3,11 @@
 CLUSTER := local
 LOAD :=
 
+# Of make bench: jobs of a burst, pairs of bursts, BackgroundJobs over which the operator restarts.
+N := 1000
+ROUNDS := 3
+STORED := 10000
+
 BIN := .local/venv/bin
 READY := .local/venv/.ready
 LOCAL := $(BIN)/python -m bgjobs_local --cluster '$(CLUSTER)' --load '$(LOAD)'
@@ -11,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint format cluster cluster-down images load deploy lock
+.PHONY: help demo test test-unit bench lint format cluster cluster-down images load deploy lock
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,6 +29,9 @@ test: $(READY) ## Run every test, on real parts
 
 test-unit: $(READY) ## Run the tests that need no cluster (seconds)
 	$(BIN)/pytest tests/unit
+
+bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
+	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
 
 lint: $(READY) ## Check style, types and the layers
 	$(BIN)/ruff format --check $(SOURCES)

@@ -55,6 +55,7 @@ class ControlPlane:
     client: pki.Pair
     kubectl: Path
     logs: Path
+    pids: Mapping[str, int]  # by the component's name
 
 
 def issue_credentials(plan: Plan) -> Credentials:
@@ -269,6 +270,7 @@ def control_plane(
             client=credentials.admin,
             kubectl=plan.binaries["kubectl"],
             logs=logs,
+            pids={name: process.pid for name, process in running.items()},
         )
 
 

@@ -1,0 +1,1 @@
+"""make bench: what BackgroundJobs cost beside plain Jobs, on one machine, within one run."""
