@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plugin import PROGRAM
 
 from bgjobs_local import cluster
 from bgjobs_local.errors import LocalError
@@ -78,6 +79,19 @@ def patch_data(kubectl: Kubectl, config_map: str, data: Mapping[str, str | None]
     """Changes keys of one of the operator's ConfigMaps; None takes one away."""
     patch = json.dumps({"data": data})
     kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)
+
+
+def explained(namespace: str, name: str) -> Any:
+    """What `kubectl bgjob explain` says."""
+    options = ("-n", namespace, "-o", "json", "--kubeconfig", str(STATE / "kubeconfig"))
+    done = subprocess.run(
+        [str(PROGRAM), "explain", name, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="session")

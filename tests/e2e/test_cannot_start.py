@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import STATE, manifest, once_allowed, patch_data
+from tests.e2e.conftest import STATE, explained, manifest, once_allowed, patch_data
+from tests.plugin import commands
 
 from bgjobs_local import cluster
 from bgjobs_local.kubectl import Kubectl
@@ -40,15 +41,25 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("class_", "reason", "said"),
+    ("class_", "reason", "said", "remedy"),
     [
-        ("stuck.jobs.NoImage", "ImagePullBackOff", "absent:dev"),
-        ("stuck.jobs.NoNode", "Unschedulable", "didn't match Pod's node affinity/selector"),
-        ("stuck.jobs.NoSecret", "ContainerConfigError", 'secret "absent" not found'),
+        ("stuck.jobs.NoImage", "ImagePullBackOff", "absent:dev", "bgjobs-runtimes"),
+        (
+            "stuck.jobs.NoNode",
+            "Unschedulable",
+            "didn't match Pod's node affinity/selector",
+            "kubectl describe pod",
+        ),
+        (
+            "stuck.jobs.NoSecret",
+            "ContainerConfigError",
+            'secret "absent" not found',
+            "kubectl get secrets",
+        ),
     ],
 )
 def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
-    kubectl: Kubectl, namespace: str, class_: str, reason: str, said: str
+    kubectl: Kubectl, namespace: str, class_: str, reason: str, said: str, remedy: str
 ) -> None:
     name = class_.rpartition(".")[2].lower()
     spec = {"class": class_, "retries": 0, "pendingDeadlineSeconds": _GIVEN_UP_AFTER_SECONDS}
@@ -57,6 +68,10 @@ def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
     assert status["phase"] == "Pending"
     assert said in status["message"]
     assert "It is given up at " in status["message"]
+    explanation = explained(namespace, name)
+    assert said in explanation["cause"]
+    assert explanation["next"]["what"] == "the attempt is given up (pendingDeadlineSeconds)"
+    assert remedy in commands(explanation)[0]
     status = _wait(kubectl, name, "condition=Finished")
     assert (status["phase"], status["reason"]) == ("Failed", "PendingDeadlineExceeded")
     [attempt] = status["attempts"]
@@ -68,7 +83,6 @@ def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
 def test_a_job_on_a_node_that_falls_silent_says_so_until_it_answers(
     kubectl: Kubectl, namespace: str
 ) -> None:
-    assert namespace == _NAMESPACE
     spec = {"class": "samples.jobs.Sleep", "parameters": {"seconds": 100}, "retries": 0}
     _create(kubectl, "silent", spec)
     _wait(kubectl, "silent", "jsonpath={.status.phase}=Running")
@@ -78,8 +92,11 @@ def test_a_job_on_a_node_that_falls_silent_says_so_until_it_answers(
     os.kill(kubelet, signal.SIGSTOP)
     try:
         status = _wait(kubectl, "silent", "jsonpath={.status.reason}=NodeUnreachable")
+        explanation = explained(namespace, "silent")
     finally:
         os.kill(kubelet, signal.SIGCONT)
+    assert "Node local does not answer" in explanation["cause"]
+    assert any("out-of-service" in command for command in commands(explanation))
     assert status["phase"] == "Running"
     assert "kubectl taint nodes local node.kubernetes.io/out-of-service" in status["message"]
     _wait(kubectl, "silent", "jsonpath={.status.reason}=Running")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.conftest import manifest, once_allowed, patch_data
+from tests.e2e.conftest import explained, manifest, once_allowed, patch_data
+from tests.plugin import commands
 
 from bgjobs_local.kubectl import Kubectl
 
@@ -95,6 +96,23 @@ def test_a_job_ends_for_the_reason_it_has(
     seen = (status["phase"], status["reason"], status["attemptsTotal"])
     assert seen == (phase, reason, attempts), status["message"]
     assert status["attempts"][-1]["exitCode"] == exit_code
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("out-of-memory", "was killed for using more memory than its limit of 256Mi"),
+        ("deadline", "ran into its deadline (activeDeadlineSeconds)"),
+        ("not-in-image", "failed with exit code 64"),
+    ],
+)
+def test_explain_tells_why_a_job_failed_and_how_to_run_it_again(
+    finished: Mapping[str, Any], name: str, cause: str
+) -> None:
+    assert finished[name]["phase"] == "Failed"
+    explanation = explained(_NAMESPACE, name)
+    assert cause in explanation["cause"]
+    assert f"kubectl bgjob retry {name} -n {_NAMESPACE}" in commands(explanation)
 
 
 def test_a_deadline_ends_an_attempt(finished: Mapping[str, Any]) -> None:
