@@ -51,7 +51,13 @@ _FULL: dict[str, Any] = {
     "deferrals": 0,
     "attempts": [_FIRST_ATTEMPT],
     "result": {"truncated": True, "bytes": 4096},
-    "jobRef": {"name": "sample-0a1b2c3d-1-2", "uid": "b1f0", "run": 1, "attempt": 2},
+    "jobRef": {
+        "name": "sample-0a1b2c3d-1-2",
+        "uid": "b1f0",
+        "run": 1,
+        "attempt": 2,
+        "givenUp": True,
+    },
 }
 
 

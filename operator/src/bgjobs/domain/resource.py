@@ -184,6 +184,8 @@ class JobRef(_Data, frozen=True):
     uid: str
     run: int
     attempt: int
+    given_up: bool = False
+    """Whether it is deleted because its pod did not start in time."""
 
 
 class Status(_Data, frozen=True):

@@ -96,10 +96,8 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
         return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
     if spec.suspend or seen.job.status.reason is Reason.SUSPENDED:
         return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
-    deadline = timedelta(seconds=spec.pending_deadline_seconds)
-    ran = seen.job.status.phase is Phase.RUNNING
-    never_started = not ran and (seen.pod is None or seen.pod.started is None)
-    if deadline and never_started and now - child.created >= deadline:
+    ref = seen.job.status.job_ref
+    if ref is not None and ref.given_up:
         return _never_started(seen)
     return _ending(
         AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"

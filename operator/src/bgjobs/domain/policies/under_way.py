@@ -47,6 +47,8 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if now < deadline:
         return Decision(status=status, look_again_at=deadline)
     # The reason is written before the deletion, or a crash in between would forget it.
+    given_up = msgspec.structs.replace(ref_to(seen.child), given_up=True)
+    status = msgspec.structs.replace(status, job_ref=given_up)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
