@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tests.server import Server
+from tests.server import Server, wait_until
 
 _METHODS = {"create": "POST", "patch": "PATCH", "update": "PUT"}
 
@@ -15,6 +15,17 @@ class Write(NamedTuple):
     """The object's; that of the object that an Event is about."""
     status: int
     at: datetime
+
+
+def wait_written(server: Server, namespace: str, last: str, name: str = "") -> list[Write]:
+    """All writes in order, once this one was answered (to the object of this name)."""
+
+    def is_there() -> bool:
+        every = writes(server, namespace)
+        return any(w.what == last and w.status < 300 and name in ("", w.name) for w in every)
+
+    wait_until(is_there, lambda: f"no {last} in {namespace} but {writes(server, namespace)}", 20)
+    return writes(server, namespace)
 
 
 def writes(server: Server, namespace: str) -> list[Write]:
@@ -42,6 +53,10 @@ def what(method: str, resource: str, subresource: str, body: Any) -> str:
     if resource == "events":
         return f"{method} events {body['reason']}"
     if subresource == "status":
-        status = body[1]["value"]
-        return " ".join([method, "status", *dict.fromkeys((status["phase"], status["reason"]))])
+        return what_status(body[1]["value"])
     return f"{method} {resource}/{subresource}".rstrip("/")
+
+
+def what_status(status: Any) -> str:
+    """How that status was written."""
+    return " ".join(["PATCH status", *dict.fromkeys((status["phase"], status["reason"]))])

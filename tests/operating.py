@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Operator:
     database_url: str
     log: Path
     port: int
+    arguments: Sequence[str] = ("-m", "bgjobs")
+    settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
 
@@ -88,12 +90,13 @@ def start(operator: Operator, **settings: str) -> None:
     with operator.log.open("ab") as log:
         operator.process = subprocess.Popen(
             # The kernel ends it if pytest is killed.
-            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "bgjobs"],
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, *operator.arguments],
             env={
                 **ENVIRONMENT,
                 "KUBECONFIG": str(operator.kubeconfig),
                 "BGJOBS_DATABASE_URL": operator.database_url,
                 "BGJOBS_HTTP_PORT": str(operator.port),
+                **operator.settings,
                 **settings,
             },
             stdin=subprocess.DEVNULL,
@@ -135,6 +138,28 @@ def restarted(operator: Operator, **settings: str) -> Iterator[None]:
         yield
     finally:
         kill(operator)
+        start(operator)
+
+
+@contextlib.contextmanager
+def otherwise(
+    operator: Operator, api_url: str, arguments: Sequence[str], **settings: str
+) -> Iterator[None]:
+    """Runs it with another way to the API server and another program until the block ends."""
+    kubeconfig = operator.kubeconfig.read_text()
+    other = yaml.safe_load(kubeconfig)
+    other["clusters"][0]["cluster"]["server"] = api_url
+    kept = operator.arguments, operator.settings
+    kill(operator)
+    operator.kubeconfig.write_text(yaml.safe_dump(other))
+    operator.arguments, operator.settings = arguments, settings
+    start(operator)
+    try:
+        yield
+    finally:
+        kill(operator)
+        operator.kubeconfig.write_text(kubeconfig)
+        operator.arguments, operator.settings = kept
         start(operator)
 
 

@@ -9,7 +9,7 @@ from tests import server as api
 from tests.auditing import Write
 from tests.operating import Operator
 from tests.server import Jobs
-from tests.watching import allow, change, phase, reason, submit, wait, wait_event, wait_finished
+from tests.watching import allow, change, phase, reason, submit, wait, wait_finished
 
 _FAILS = {"exitCode": 1}
 _SUCCEEDS = {"exitCode": 0}
@@ -23,12 +23,10 @@ def place(jobs: Jobs, name: str) -> Jobs:
     return watching.new_namespace(jobs.server, f"writes-{name}")
 
 
-def _writes(place: Jobs, event: str, name: str = "job") -> list[str]:
+def _writes(place: Jobs, event: str) -> list[str]:
     """What was written until this Event, without what shows a state that lasted."""
-    wait_event(place.server, place.namespace, name, event)
-    return [
-        write.what for write in _without_running(auditing.writes(place.server, place.namespace))
-    ]
+    writes = auditing.wait_written(place.server, place.namespace, f"POST events {event}")
+    return [write.what for write in _without_running(writes)]
 
 
 def _without_running(writes: list[Write]) -> list[Write]:
@@ -50,7 +48,7 @@ def test_quick_successes_cost_a_start_a_status_and_an_event_each(place: Jobs) ->
     for each in names:
         submit(place, each)
     for each in names:
-        wait_event(place.server, place.namespace, each, "Succeeded")
+        auditing.wait_written(place.server, place.namespace, "POST events Succeeded", each)
     writes = auditing.writes(place.server, place.namespace)
     for each in names:
         own = [w for w in writes if w.name == each or w.name.startswith(f"{each}-")]
@@ -61,8 +59,8 @@ def test_quick_successes_cost_a_start_a_status_and_an_event_each(place: Jobs) ->
 
 def test_an_attempt_that_lasts_is_shown_once(place: Jobs) -> None:
     submit(place, "job", pods=[{"lasts": "4s"}])
-    wait_event(place.server, place.namespace, "job", "Succeeded")
-    assert [write.what for write in auditing.writes(place.server, place.namespace)] == [
+    writes = auditing.wait_written(place.server, place.namespace, "POST events Succeeded")
+    assert [write.what for write in writes] == [
         "POST jobs",
         "PATCH status Running",
         "PATCH status Succeeded",
