@@ -44,6 +44,16 @@ def test_cancelling_a_running_job_stops_its_pod(jobs: Jobs, name: str) -> None:
     wait_event(jobs.server, jobs.namespace, name, "Cancelled")
 
 
+def test_what_a_program_ends_with_because_it_was_cancelled_is_no_success(
+    jobs: Jobs, name: str
+) -> None:
+    submit(jobs, name, pods=[_HANGS], parameters={"told": True})
+    wait(jobs, name, phase("Running"))
+    change(jobs, name, cancelled=True)
+    status = wait_finished(jobs, name)["status"]
+    assert (status["phase"], "result" in status) == ("Cancelled", False)
+
+
 def test_a_cancelled_job_can_be_run_again(jobs: Jobs, name: str) -> None:
     submit(jobs, name, pods=[_HANGS, _SUCCEEDS])
     wait(jobs, name, phase("Running"))

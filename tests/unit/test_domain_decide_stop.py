@@ -107,6 +107,15 @@ def test_only_fifty_suspensions_of_a_run_are_free() -> None:
     assert (job.status.suspensions, job.status.retries_used) == (51, 1)
 
 
+def test_what_a_pod_ends_with_because_it_was_cancelled_is_no_success() -> None:
+    job = background_job(RUNNING, cancelled=True)
+    told = msgspec.structs.replace(succeeded(), told_to_end=True)
+    decision = decide(see(job, child_job(deleted_at=LATER), told), CONFIG, LATER)
+    assert decision.status.phase is Phase.CANCELLING
+    status = decide(see(job, child_job(gone=True), told), CONFIG, LATER).status
+    assert (status.phase, status.result) == (Phase.CANCELLED, None)
+
+
 def test_a_cancel_ends_a_job_whose_attempt_failed_by_itself() -> None:
     job = background_job(RUNNING, cancelled=True)
     job = after(job, decide(see(job, child_job(), failed()), CONFIG, LATER))

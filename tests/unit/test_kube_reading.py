@@ -155,3 +155,19 @@ def test_a_pod_without_a_status_is_pending() -> None:
     raw = pod_json()
     del raw["status"]
     assert reading.pod(raw).phase is PodPhase.PENDING
+
+
+@pytest.mark.parametrize(
+    ("grace_period", "told"),
+    [
+        pytest.param({}, False, id="not deleted"),
+        pytest.param({"deletionGracePeriodSeconds": 30}, True, id="deleted while it ran"),
+        pytest.param({"deletionGracePeriodSeconds": 0}, False, id="deleted when it had ended"),
+    ],
+)
+def test_a_pod_was_told_to_end_where_it_got_time_to(
+    grace_period: dict[str, int], told: bool
+) -> None:
+    raw = pod_json("Succeeded", terminated(0))
+    raw["metadata"] |= grace_period
+    assert reading.pod(raw).told_to_end is told

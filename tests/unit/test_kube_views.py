@@ -174,3 +174,16 @@ def test_it_can_change_while_it_is_gone_through() -> None:
     for uid in views:
         views.forget(uid)
     assert list(views) == []
+
+
+def test_a_pod_that_was_told_to_end_stays_so_when_its_time_is_taken_back() -> None:
+    views = Views()
+    views.put_pod(UID, msgspec.structs.replace(running(), told_to_end=True))
+    views.put_pod(UID, newer(succeeded()))
+    ended = views.pod(UID)
+    assert ended is not None
+    assert (ended.ended, ended.told_to_end) == (True, True)
+    views.remove_pod(UID, newer(succeeded(), "302"))
+    gone = views.pod(UID)
+    assert gone is not None
+    assert (gone.gone, gone.told_to_end) == (True, True)

@@ -69,6 +69,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """The node controller no longer hears from its node."""
     to_be_gone_at: datetime | None = None
     """When a pod that is being deleted has had its grace period."""
+    told_to_end: bool = False
+    """Whether it was deleted before it ended: what it ended with is then its answer to that."""
     gone: bool = False
 
     @property

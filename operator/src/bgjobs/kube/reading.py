@@ -90,6 +90,8 @@ def pod(raw: dict[str, Any]) -> Pod:
         # When a node falls silent, its pods' Ready alone is set to False.
         lost=ready == "False" and containers_ready == "True",
         to_be_gone_at=_time_or_none(metadata.get("deletionTimestamp")),
+        # What is deleted after it has ended gets no time to end.
+        told_to_end=metadata.get("deletionGracePeriodSeconds", 0) > 0,
     )
 
 

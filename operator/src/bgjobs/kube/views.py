@@ -54,10 +54,7 @@ class Views:
             self._children[uid] = child
 
     def put_pod(self, uid: str, pod: Pod) -> None:
-        """Keeps the newest pod of the latest attempt; labels alone make no pod ours.
-
-        Of one that ends without having started, it keeps why it did not start.
-        """
+        """Keeps the newest pod of the latest attempt; labels alone make no pod ours."""
         child, old = self._children.get(uid), self._pods.get(uid)
         if child is not None:
             if pod.owner_uid != child.uid:
@@ -65,10 +62,7 @@ class Views:
             if old is not None and old.owner_uid != child.uid:
                 old = None
         if old is None or _age(pod) >= _age(old):
-            ends = pod.ended or pod.to_be_gone_at is not None
-            if old is not None and old.uid == pod.uid and ends and pod.started is None:
-                pod = msgspec.structs.replace(pod, waiting=old.waiting)
-            self._pods[uid] = pod
+            self._pods[uid] = _remembering(pod, old)
 
     def failed_create(self, uid: str) -> str | None:
         """What the Job controller said when it could not create the latest child Job's pod."""
@@ -91,7 +85,7 @@ class Views:
         old = self._pods.get(uid)
         if old is None or old.uid != pod.uid:
             return
-        last = pod if pod.ended or not old.ended else old
+        last = _remembering(pod, old) if pod.ended or not old.ended else old
         self._pods[uid] = msgspec.structs.replace(last, gone=True)
         self.doubtful.add(uid)
 
@@ -115,6 +109,20 @@ def _order(view: ChildJob | Pod) -> tuple[int, int]:
 
 def _age(pod: Pod) -> tuple[int, int, int]:
     return (*_order(pod), int(pod.resource_version))
+
+
+def _remembering(new: Pod, old: Pod | None) -> Pod:
+    """The pod with what the kubelet takes back when it is done with it.
+
+    That it was told to end, and why it did not start if it never did.
+    """
+    if old is None or old.uid != new.uid:
+        return new
+    if old.told_to_end:
+        new = msgspec.structs.replace(new, told_to_end=True)
+    if (new.ended or new.to_be_gone_at is not None) and new.started is None:
+        new = msgspec.structs.replace(new, waiting=old.waiting)
+    return new
 
 
 def _is_newer_view(new: ChildJob, old: ChildJob) -> bool:

@@ -82,9 +82,10 @@ def _has_succeeded(seen: Observation, child: ChildJob) -> bool:
     pod = seen.pod
     if pod is None or pod.phase is not PodPhase.SUCCEEDED:
         return False
-    if not seen.job.spec.cancelled or child.deleted_at is None or pod.finished is None:
+    if not seen.job.spec.cancelled:
         return True
-    return pod.finished <= child.deleted_at
+    too_late = child.deleted_at and pod.finished and pod.finished > child.deleted_at
+    return not (pod.told_to_end or too_late)
 
 
 def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
