@@ -91,7 +91,8 @@ def test_a_success_after_the_cancel_was_carried_out_is_none() -> None:
 
 def test_a_cancel_says_how_long_the_attempt_took_to_end() -> None:
     job = background_job(RUNNING, cancelled=True)
-    child = child_job(deleted_at=NOW + seconds(1), gone=True)
+    job = after(job, decide(see(job, child_job(), running()), CONFIG, NOW + seconds(1)))
+    child = child_job(gone=True)
     status = decide(see(job, child, failed(exit_code=143)), CONFIG, LATER).status
     assert status.message == "Cancelled while attempt 1 was under way; it took 3 s to end."
     status = decide(see(job, child, running(gone=True)), CONFIG, LATER).status

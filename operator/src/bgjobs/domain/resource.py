@@ -184,6 +184,8 @@ class JobRef(_Data, frozen=True):
     uid: str
     run: int
     attempt: int
+    stop_time: datetime | None = None
+    """When it was told to end."""
     given_up: bool = False
     """Whether it is deleted because its pod did not start in time."""
 

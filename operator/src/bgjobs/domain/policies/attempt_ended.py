@@ -107,11 +107,11 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
 
 def _took(seen: Observation, now: datetime) -> str:
     """How long an attempt took to end once it was told to."""
-    assert seen.child is not None
-    if seen.child.deleted_at is None:
+    ref = seen.job.status.job_ref
+    if ref is None or ref.stop_time is None:
         return ""
     ended = (seen.pod.finished if seen.pod else None) or now
-    return f"; it took {max(0, round((ended - seen.child.deleted_at).total_seconds()))} s to end"
+    return f"; it took {max(0, round((ended - ref.stop_time).total_seconds()))} s to end"
 
 
 def _never_started(seen: Observation) -> Ending:

@@ -7,7 +7,7 @@ import msgspec
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import ChildJob, Observation
-from bgjobs.domain.policies.changes import because, finished, observed, ref_to, waiting
+from bgjobs.domain.policies.changes import because, finished, observed, ref_to, seconds, waiting
 from bgjobs.domain.policies.starting import lost_node
 from bgjobs.domain.resource import BackgroundJob, Reason, Status
 
@@ -29,7 +29,7 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
         f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
         "and killed if it does not within its grace period."
     )
-    status = because(_known_child(seen.job, seen.child), Reason.CANCELLING, message)
+    status = because(_told_to_end(seen.job, seen.child, now), Reason.CANCELLING, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
@@ -45,15 +45,18 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
     message = lost_node(seen, now) or (
         f"Being suspended: attempt {seen.child.attempt} is told to end."
     )
-    status = because(_known_child(seen.job, seen.child), Reason.SUSPENDED, message)
+    status = because(_told_to_end(seen.job, seen.child, now), Reason.SUSPENDED, message)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
     )
 
 
-def _known_child(job: BackgroundJob, child: ChildJob) -> Status:
+def _told_to_end(job: BackgroundJob, child: ChildJob, now: datetime) -> Status:
     """The status that names the child Job: once deleted, nothing else tells that it was there."""
-    return msgspec.structs.replace(observed(job), job_ref=ref_to(child))
+    before = job.status.job_ref
+    since = before.stop_time if before and before.uid == child.uid else None
+    ref = msgspec.structs.replace(ref_to(child), stop_time=since or seconds(now))
+    return msgspec.structs.replace(observed(job), job_ref=ref)
 
 
 def _being_suspended(seen: Observation) -> bool:
