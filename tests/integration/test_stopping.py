@@ -1,7 +1,9 @@
 """Cancel, suspend and delete: nothing goes on running, and what happened is recorded."""
 
 import sqlalchemy as sa
+from tests import operating
 from tests import server as api
+from tests.operating import Operator
 from tests.server import Jobs
 from tests.watching import (
     change,
@@ -92,7 +94,43 @@ def test_suspending_a_running_job_stops_its_pod_and_costs_no_retry(jobs: Jobs, n
 def test_a_deleted_job_leaves_no_job_and_no_pod(jobs: Jobs, name: str) -> None:
     uid = submit(jobs, name, pods=[_HANGS])
     wait(jobs, name, phase("Running"))
+    _delete(jobs, name)
+    _wait_nothing_left(jobs, uid)
+
+
+def test_nor_does_one_that_is_deleted_while_no_operator_runs(
+    jobs: Jobs, name: str, operator: Operator
+) -> None:
+    uid = submit(jobs, name, pods=[_HANGS])
+    wait(jobs, name, phase("Running"))
+    operating.kill(operator)
+    try:
+        _delete(jobs, name)
+    finally:
+        operating.start(operator)
+    _wait_nothing_left(jobs, uid)
+
+
+def test_nor_do_those_that_are_deleted_while_they_start_and_are_made_again(
+    jobs: Jobs, name: str
+) -> None:
+    names = [f"{name}-{number}" for number in range(10)]
+    uids = []
+    for each in names:
+        uids.append(submit(jobs, each, pods=[_HANGS]))
+        _delete(jobs, each)
+        submit(jobs, each)
+    for each in names:
+        assert wait_finished(jobs, each)["status"]["phase"] == "Succeeded"
+    for uid in uids:
+        _wait_nothing_left(jobs, uid)
+
+
+def _delete(jobs: Jobs, name: str) -> None:
     assert api.request(jobs.server, "DELETE", f"{jobs.path}/{name}").status == 200
+
+
+def _wait_nothing_left(jobs: Jobs, uid: str) -> None:
     api.wait_until(
         lambda: (child_jobs(jobs, uid), pods(jobs, uid)) == ([], []),
         lambda: f"are left: {child_jobs(jobs, uid)}, {pods(jobs, uid)}",
@@ -105,6 +143,6 @@ def test_the_row_outlives_its_job_and_says_when_it_was_deleted(
 ) -> None:
     uid = submit(jobs, name, pods=[_HANGS])
     wait(jobs, name, phase("Running"))
-    api.request(jobs.server, "DELETE", f"{jobs.path}/{name}")
+    _delete(jobs, name)
     row = wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
     assert row["phase"] == "Running"

@@ -106,6 +106,26 @@ def test_urgent_jobs_start_first(jobs: Jobs, name: str) -> None:
     assert high < medium < low
 
 
+@pytest.mark.usefixtures("one_at_a_time")
+def test_a_queued_job_can_be_made_urgent_or_be_held(jobs: Jobs, name: str) -> None:
+    submit(jobs, f"{name}-first", pods=[{"lasts": "3s"}])
+    wait(jobs, f"{name}-first", phase("Running"))
+    uids = {}
+    for each in ("held", "medium", "urgent"):
+        uids[each] = submit(jobs, f"{name}-{each}", pods=[{"lasts": "1100ms"}])
+        wait(jobs, f"{name}-{each}", reason("Queued"))
+    change(jobs, f"{name}-urgent", priority="High")
+    change(jobs, f"{name}-held", suspend=True)
+    urgent, medium = (
+        wait_finished(jobs, f"{name}-{each}")["status"]["startTime"]
+        for each in ("urgent", "medium")
+    )
+    assert urgent < medium
+    assert child_jobs(jobs, uids["held"]) == []
+    change(jobs, f"{name}-held", suspend=False)
+    assert wait_finished(jobs, f"{name}-held")["status"]["phase"] == "Succeeded"
+
+
 def test_an_image_that_cannot_be_pulled_is_named(jobs: Jobs, name: str) -> None:
     waiting = {"reason": "ImagePullBackOff", "message": "no such image: shop:1"}
     submit(jobs, name, parameters={"waiting": waiting})
