@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.builders import NOW, Time, seconds
 
 from bgjobs.controller.admission import AdmissionQueue
+from bgjobs.domain.queue_report import QueueReport
 from bgjobs.domain.ranking import Blocked, Candidate, Limit
 from bgjobs.domain.resource import Priority
 
@@ -49,6 +50,20 @@ def full(*candidates: Candidate) -> Queue:
     for each in candidates:
         assert not queue.acquire(each)
     return queue
+
+
+def test_it_reports_its_figures() -> None:
+    queue = full(candidate("a"), candidate("b"))
+    queue.release("holder")  # "a" starts
+    assert queue.report() == QueueReport(
+        max_concurrent=1,
+        running=1,
+        waiting=1,
+        start_window=0,
+        starting=1,
+        ageing_seconds=300,
+        starts_since_aged=1,
+    )
 
 
 def test_a_job_starts_at_once_while_there_is_room() -> None:

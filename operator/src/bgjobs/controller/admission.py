@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from bgjobs.domain.queue_report import QueueReport
 from bgjobs.domain.ranking import AGED_START_EVERY, Blocked, Candidate, Limit, Rank, is_aged
 
 
@@ -46,6 +47,17 @@ class AdmissionQueue:
     @property
     def starting(self) -> int:
         return len(self._starting)
+
+    def report(self) -> QueueReport:
+        return QueueReport(
+            max_concurrent=self._max_concurrent,
+            running=self.running,
+            waiting=self.waiting,
+            start_window=self._start_window,
+            starting=self.starting,
+            ageing_seconds=int(self._ageing.total_seconds()),
+            starts_since_aged=self._starts_since_aged,
+        )
 
     def blocked_by(self, group: str) -> Blocked | None:
         """The limit that a job of this group would wait for now."""
