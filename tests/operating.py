@@ -1,6 +1,7 @@
 """The operator as a process of its own, under its own account."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from bgjobs_local.processes import ENVIRONMENT
 
 _READY_WITHIN_S = 30
 _ALL = "/apis/bgjobs.dev/v1alpha1/backgroundjobs"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/bgjobs-system/leases/bgjobs-operator"
 _ACCOUNT = "/api/v1/namespaces/bgjobs-system/serviceaccounts/bgjobs-operator"
 _USER = "bgjobs"
 
@@ -36,6 +38,10 @@ class Operator:
     settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
+    @property
+    def name(self) -> str:
+        return f"operator-{self.port}"
+
 
 def install(server: Server) -> None:
     """What of deploy/base the operator needs beside the CRD."""
@@ -49,7 +55,11 @@ def install(server: Server) -> None:
 
 
 def delete_leftovers(server: Server) -> None:
-    """BackgroundJobs of tests that need no operator, which would run them all."""
+    """BackgroundJobs of tests that need no operator, which would run them all.
+
+    And the Lease of an operator that was killed, whose end would be waited for.
+    """
+    api.request(server, "DELETE", LEASE)
     for job in api.request(server, "GET", _ALL).body["items"]:
         where, name = job["metadata"]["namespace"], job["metadata"]["name"]
         api.request(
@@ -85,8 +95,34 @@ def running(
         kill(operator)
 
 
+@contextlib.contextmanager
+def beside(server: Server, operator: Operator, directory: Path, api_url: str) -> Iterator[Operator]:
+    """Another process on the same database, not yet started; it is ended with the block."""
+    kubeconfig = directory / "kubeconfig"
+    _write_kubeconfig(server, kubeconfig, api_url)
+    other = Operator(kubeconfig, operator.database_url, directory / "log", _free_port())
+    try:
+        yield other
+    except AssertionError as error:
+        error.add_note(f"The end of the other operator's log:\n{log_tail(other)}")
+        raise
+    finally:
+        if other.process is not None:
+            kill(other)
+
+
 def start(operator: Operator, **settings: str) -> None:
     """Returns once it is ready. `settings` are further BGJOBS_* variables."""
+    begin(operator, **settings)
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while not is_ready(operator):
+        if ended(operator) or time.monotonic() > deadline:
+            kill(operator)
+            raise AssertionError(f"the operator did not get ready:\n{log_tail(operator)}")
+        time.sleep(0.05)
+
+
+def begin(operator: Operator, **settings: str) -> None:
     with operator.log.open("ab") as log:
         operator.process = subprocess.Popen(
             # The kernel ends it if pytest is killed.
@@ -96,6 +132,8 @@ def start(operator: Operator, **settings: str) -> None:
                 "KUBECONFIG": str(operator.kubeconfig),
                 "BGJOBS_DATABASE_URL": operator.database_url,
                 "BGJOBS_HTTP_PORT": str(operator.port),
+                # Started again under the same name, as a container in its pod, it leads at once.
+                "BGJOBS_POD_NAME": operator.name,
                 **operator.settings,
                 **settings,
             },
@@ -103,12 +141,6 @@ def start(operator: Operator, **settings: str) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while not _is_ready(operator):
-        if ended(operator) or time.monotonic() > deadline:
-            kill(operator)
-            raise AssertionError(f"the operator did not get ready:\n{log_tail(operator)}")
-        time.sleep(0.05)
 
 
 def kill(operator: Operator) -> None:
@@ -123,6 +155,17 @@ def end(operator: Operator, within_s: float) -> int:
     assert operator.process is not None
     operator.process.terminate()
     return operator.process.wait(within_s)
+
+
+@contextlib.contextmanager
+def stopped(operator: Operator) -> Iterator[None]:
+    """As a machine does that hangs for a while: it goes on where it was."""
+    assert operator.process is not None
+    operator.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        operator.process.send_signal(signal.SIGCONT)
 
 
 def ended(operator: Operator) -> bool:
@@ -231,8 +274,16 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _is_ready(operator: Operator) -> bool:
-    url = f"http://127.0.0.1:{operator.port}/readyz"
+def is_ready(operator: Operator) -> bool:
+    return _answers(operator, "readyz")
+
+
+def is_alive(operator: Operator) -> bool:
+    return _answers(operator, "healthz")
+
+
+def _answers(operator: Operator, probe: str) -> bool:
+    url = f"http://127.0.0.1:{operator.port}/{probe}"
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)

@@ -89,9 +89,17 @@ def test_the_operator_calls_all_that_it_is_granted(answered: set[Answered]) -> N
     assert granted() - {call for call, _ in answered} == {_ASKED_BY_THE_API_SERVER}
 
 
-def test_its_config_maps_are_granted_by_name_only() -> None:
-    rules = [rule for rule in _rules() if "configmaps" in rule["resources"]]
-    assert [rule["resourceNames"] for rule in rules] == [["bgjobs-allowlist", "bgjobs-runtimes"]]
+@pytest.mark.parametrize(
+    ("resource", "names"),
+    [("configmaps", ["bgjobs-allowlist", "bgjobs-runtimes"]), ("leases", ["bgjobs-operator"])],
+)
+def test_what_lies_in_its_namespace_is_granted_by_name_only(
+    resource: str, names: list[str]
+) -> None:
+    rules = [rule for rule in _rules() if resource in rule["resources"]]
+    # What is to be created has no name yet.
+    named = [rule.get("resourceNames") for rule in rules if rule["verbs"] != ["create"]]
+    assert named == [names]
 
 
 def granted() -> set[Call]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from tests import operating, watching
 from tests import server as api
-from tests.operating import Operator
+from tests.operating import LEASE, Operator
 from tests.plugin import commands, explain
 from tests.server import Jobs
 from tests.watching import (
@@ -23,45 +24,24 @@ from tests.watching import (
 )
 
 from bgjobs.domain.names import child_job_name
-from bgjobs.domain.queue_report import ANNOTATION, LEASE, QueueReport, encode
+from bgjobs.domain.queue_report import ANNOTATION, decode
 
-_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{watching.OPERATOR_NAMESPACE}/leases"
 _HOUR = [{"lasts": "1h"}]
 _EDIT_RUNTIMES = "kubectl edit configmap bgjobs-runtimes -n bgjobs-system"
 
 
-def _lead(jobs: Jobs, operator: Operator, **report: int) -> None:
-    """Writes the Lease as the operator's leader does."""
-    figures = {
-        "max_concurrent": 50,
-        "running": int(operating.metric(operator, "bgjobs_running")),
-        "waiting": int(operating.metric(operator, "bgjobs_waiting")),
-        "start_window": 60,
-        "starting": int(operating.metric(operator, "bgjobs_start_window")),
-        "ageing_seconds": 300,
-        "starts_since_aged": 0,
-        **report,
-    }
-    _write_lease(jobs, datetime.now(UTC), {ANNOTATION: encode(QueueReport(**figures))})
+def _told(jobs: Jobs, operator: Operator, **more: int) -> None:
+    """Returns once the leader has told of its queue as it is now."""
+    gauges = {"running": "running", "waiting": "waiting", "starting": "start_window"}
+    now = {each: operating.metric(operator, f"bgjobs_{gauge}") for each, gauge in gauges.items()}
+    expected, told = now | more, {}
 
+    def is_told() -> bool:
+        annotations = api.request(jobs.server, "GET", LEASE).body["metadata"]["annotations"]
+        told.update(msgspec.structs.asdict(decode(annotations[ANNOTATION])))
+        return told.items() >= expected.items()
 
-def _write_lease(jobs: Jobs, renewed: datetime, annotations: dict[str, str]) -> None:
-    body = {
-        "metadata": {"name": LEASE, "annotations": annotations},
-        "spec": {
-            "holderIdentity": "operator",
-            "leaseDurationSeconds": 3600,
-            "renewTime": f"{renewed:%Y-%m-%dT%H:%M:%S.%fZ}",
-        },
-    }
-    api.request(jobs.server, "DELETE", f"{_LEASES}/{LEASE}")
-    answer = api.request(jobs.server, "POST", _LEASES, body)
-    assert answer.status == 201, answer.message
-
-
-@pytest.fixture(autouse=True)
-def _leading(jobs: Jobs, operator: Operator) -> None:
-    _lead(jobs, operator)
+    api.wait_until(is_told, lambda: f"the Lease tells {told}, not {expected}", within_s=10)
 
 
 def _patch(jobs: Jobs, name: str, spec: str) -> str:
@@ -122,7 +102,7 @@ def test_queued_behind_higher_priority(jobs: Jobs, name: str, operator: Operator
     with _full(jobs, name, operator):
         _queue(jobs, name, "Low")
         _queue(jobs, f"{name}-urgent", "High")
-        _lead(jobs, operator, max_concurrent=1)
+        _told(jobs, operator, max_concurrent=1)
         explanation = explain(jobs, name)
         urgent = explain(jobs, f"{name}-urgent")
     assert "the operator runs as many jobs as it may, 1" in explanation["cause"]
@@ -146,7 +126,7 @@ def test_waiting_for_a_fourth_start(jobs: Jobs, name: str, operator: Operator) -
         for number in range(4):
             _queue(jobs, f"{name}-urgent-{number}", "High")
         # The holder's start was one by rank.
-        _lead(jobs, operator, max_concurrent=1, ageing_seconds=0, starts_since_aged=1)
+        _told(jobs, operator, max_concurrent=1, ageing_seconds=0, starts_since_aged=1)
         explanation = explain(jobs, name)
         last = explain(jobs, f"{name}-urgent-3")
     assert explanation["queue"]["place"] == 3
@@ -168,7 +148,7 @@ def test_class_limit(jobs: Jobs, name: str, operator: Operator) -> None:
     wait(jobs, f"{name}-holder", phase("Running"))
     submit(jobs, name, class_=class_)
     wait(jobs, name, lambda job: "maxConcurrent" in job["status"]["message"])
-    _lead(jobs, operator)
+    _told(jobs, operator)
     explanation = explain(jobs, name)
     assert f"runtime {class_} runs as many jobs as it may, 1" in explanation["cause"]
     assert f"It is the next of runtime {class_} to start." in explanation["cause"]
@@ -185,7 +165,7 @@ def test_start_window(jobs: Jobs, name: str, operator: Operator) -> None:
         wait(jobs, f"{name}-first", reason("Starting"))
         submit(jobs, name)
         wait(jobs, name, lambda job: "BGJOBS_START_WINDOW" in job["status"]["message"])
-        _lead(jobs, operator, start_window=1, starting=1)
+        _told(jobs, operator, start_window=1, starting=1)
         explanation = explain(jobs, name)
         assert "1 pods are starting, as many as may at once" in explanation["cause"]
         assert commands(explanation)[:2] == _start(jobs, name)
@@ -399,9 +379,12 @@ def test_quota(jobs: Jobs) -> None:
 def test_the_operator_is_not_running(jobs: Jobs, name: str, operator: Operator) -> None:
     operating.kill(operator)
     try:
-        renewed = datetime.now(UTC) - timedelta(hours=2)
         submit(jobs, name)
-        _write_lease(jobs, renewed, {})
+        renewed = datetime.now(UTC) - timedelta(hours=2)
+        long_ago = {"spec": {"renewTime": f"{renewed:%Y-%m-%dT%H:%M:%S.%fZ}"}}
+        merge = "application/merge-patch+json"
+        answer = api.request(jobs.server, "PATCH", LEASE, long_ago, content_type=merge)
+        assert answer.status == 200, answer.message
         explanation = explain(jobs, name)
     finally:
         operating.start(operator)

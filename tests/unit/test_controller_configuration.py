@@ -41,6 +41,14 @@ def test_before_anything_was_read_nothing_is_in_force_and_both_are_named() -> No
     assert set(current.problems) == {ALLOWLIST, RUNTIMES}
 
 
+def test_both_are_read_once_each_was_seen_or_found_absent() -> None:
+    keeper = Keeper()
+    keeper.seen(ALLOWLIST, config_map())
+    assert not keeper.read.is_set()
+    keeper.seen(RUNTIMES, None)
+    assert keeper.read.is_set()
+
+
 def test_a_good_config_map_is_in_force_and_its_problem_gone() -> None:
     keeper = Keeper()
     keeper.seen(ALLOWLIST, config_map(**{CLASS: "handle"}))

@@ -7,14 +7,14 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
-async def serve(port: int, ready: Callable[[], bool]) -> None:
+async def serve(port: int, ready: Callable[[], bool], alive: Callable[[], bool]) -> None:
     """Serves /metrics, /healthz and /readyz until it is cancelled."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
+        return web.Response(text="ok") if alive() else web.Response(status=503, text="it hangs")
 
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ok") if ready() else web.Response(status=503, text="starting")

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 import os
+import random
+import secrets
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
@@ -10,29 +13,28 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import aiohttp
-import kopf
 import sqlalchemy as sa
 import uvloop
-from kopf._core.engines.peering import Identity
 from kubernetes.aio.config import ConfigException
 
 from bgjobs import http, metrics
-from bgjobs.controller import handlers, stateless
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
+from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.controller.resync import Resync, attempt, repeat
+from bgjobs.controller.resync import Resync, attempt, repeat, until_done
 from bgjobs.controller.slow_starts import SlowStarts
-from bgjobs.controller.worker import Workers
+from bgjobs.controller.watching import watching
+from bgjobs.controller.worker import Workers, stand_by
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
-from bgjobs.domain.resource import GROUP, PLURAL, VERSION
+from bgjobs.domain.queue_report import ANNOTATION, LEASE, encode
 from bgjobs.domain.retention import Retention
-from bgjobs.kube import configmaps, labels, paths
+from bgjobs.kube import configmaps, paths
 from bgjobs.kube.api import Api, ApiError, connect
-from bgjobs.kube.clock import ServerClock
+from bgjobs.kube.clock import ServerClock, boot_seconds
 from bgjobs.kube.views import Views
 from bgjobs.mirror.writer import MirrorWriter
 from bgjobs.settings import Settings
@@ -41,8 +43,6 @@ _CHILD_JOBS_EVERY_SECONDS = 30
 _SLOW_STARTS_EVERY_SECONDS = 3
 _DELETIONS_EVERY_SECONDS = 1
 _MIRROR_FLUSH_SECONDS = 5
-_KOPF_IDLE_SECONDS = 0.05
-"""How long kopf keeps a worker per object: its default of 5 s would cap the throughput."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +64,22 @@ def main() -> int:
 async def _run(settings: Settings) -> int:
     clock = ServerClock()
     try:
-        api = await connect(clock)
+        lease_api = await connect(clock, timeout_seconds=REQUEST_SECONDS)
+        elector = Elector(
+            lease_api,
+            settings.namespace,
+            LEASE,
+            settings.pod_name or f"{socket.gethostname()}-{secrets.token_hex(4)}",
+            seconds=boot_seconds,
+            now=clock.now,
+            random=random.random,
+        )
+        api = await connect(clock, may_write=elector.may_write)
     except ConfigException as error:
         logger.error("no way to the API server, set KUBECONFIG: %s", error)
         return 1
-    async with api.session:
+    exit_code = 0
+    async with lease_api.session, api.session:
         try:
             await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
         except ApiError as error:
@@ -81,10 +92,13 @@ async def _run(settings: Settings) -> int:
         mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
         mirror.start()
         try:
-            await _operate(settings, api, clock, mirror)
+            await _operate(settings, elector, api, clock, mirror)
+        except* LeaseLostError as lost:
+            logger.error("ends, to be started again: %s", lost.exceptions[0])
+            exit_code = 1
         finally:
             await asyncio.to_thread(mirror.stop, _MIRROR_FLUSH_SECONDS)
-    return 0
+    return exit_code
 
 
 class Parts(NamedTuple):
@@ -148,53 +162,80 @@ def assemble(
     )
 
 
-async def _operate(settings: Settings, api: Api, clock: ServerClock, mirror: MirrorWriter) -> None:
-    """Runs until kopf ends, which it does on SIGTERM and on what it cannot survive."""
+async def _operate(
+    settings: Settings, elector: Elector, api: Api, clock: ServerClock, mirror: MirrorWriter
+) -> None:
+    """Runs until it is told to end. Raises LeaseLostError, and what kopf cannot mend."""
     parts = assemble(settings, api, mirror, clock.now)
-    queue, resync = parts.queue, parts.resync
-    await resync.catch_up()
-
-    ready = asyncio.Event()
-    metrics.QUEUE_DEPTH.set_function(lambda: len(queue))
+    metrics.LEADER.set_function(elector.may_write)
+    metrics.QUEUE_DEPTH.set_function(lambda: len(parts.queue))
     metrics.WAITING.set_function(lambda: parts.admission.waiting)
     metrics.START_WINDOW.set_function(lambda: parts.admission.starting)
     metrics.RUNNING.set_function(lambda: parts.admission.running)
     metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)
 
-    async with asyncio.TaskGroup() as group:
+    async with watching(parts.views, parts.queue, clock.now) as kopf:
+        has_read = parts.configuration.read.is_set
         background = [
-            *loops(settings, api, parts, clock.now),
-            http.serve(settings.http_port, ready.is_set),
+            *loops(settings, api, parts, elector.elected, clock.now),
+            elector.run(lambda: {ANNOTATION: encode(parts.admission.report())}),
+            http.serve(
+                settings.http_port, lambda: kopf.has_listed() and has_read(), elector.is_alive
+            ),
         ]
-        tasks = [group.create_task(coroutine) for coroutine in background]
-        # Lets them begin: kopf, when it ends, first waits 5 s for all tasks younger than itself.
-        await asyncio.sleep(0)
-        await _watch(parts.views, queue, clock.now, ready)
-        for task in tasks:
-            task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(coroutine) for coroutine in background]
+                await asyncio.wait(kopf.tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            # After the last write, and without waiting for kopf.
+            await elector.release()
 
 
 def loops(
-    settings: Settings, api: Api, parts: Parts, now: Callable[[], datetime]
+    settings: Settings,
+    api: Api,
+    parts: Parts,
+    elected: asyncio.Event,
+    now: Callable[[], datetime],
 ) -> list[Coroutine[Any, Any, None]]:
     """What goes on behind the handlers for as long as the operator runs."""
-    resync = parts.resync
     return [
-        Workers(parts.queue, parts.reconciler.reconcile, now).run(settings.workers),
-        parts.events.run(),
-        parts.hints.run(),
         *(
             configmaps.follow(
                 api, settings.namespace, name, partial(parts.configuration.seen, name)
             )
             for name in (ALLOWLIST, RUNTIMES)
         ),
-        repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
-        repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
-        repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
-        _sweep(resync, settings.sweep_seconds),
+        _lead(settings, parts, elected, now),
     ]
+
+
+async def _lead(
+    settings: Settings, parts: Parts, elected: asyncio.Event, now: Callable[[], datetime]
+) -> None:
+    """Stands by until this process is elected, then works."""
+    queue, resync = parts.queue, parts.resync
+    async with asyncio.TaskGroup() as group:
+        standing_by = group.create_task(stand_by(queue, parts.views))
+        await elected.wait()
+        standing_by.cancel()
+    await parts.configuration.read.wait()
+    await until_done(resync.catch_up)
+    async with asyncio.TaskGroup() as group:
+        for coroutine in (
+            Workers(queue, parts.reconciler.reconcile, now).run(settings.workers),
+            parts.events.run(),
+            parts.hints.run(),
+            repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
+            repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
+            repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
+            _sweep(resync, settings.sweep_seconds),
+        ):
+            group.create_task(coroutine)
 
 
 def _queue_all(views: Views, queue: WorkQueue) -> None:
@@ -205,42 +246,3 @@ def _queue_all(views: Views, queue: WorkQueue) -> None:
 async def _sweep(resync: Resync, every_seconds: int) -> None:
     await attempt(resync.background_jobs)
     await repeat(every_seconds, resync.background_jobs)
-
-
-async def _watch(
-    views: Views, queue: WorkQueue, now: Callable[[], datetime], ready: asyncio.Event
-) -> None:
-    """Runs kopf, which calls the handlers, on a session of its own that it closes itself."""
-    registry = kopf.OperatorRegistry()
-    handlers.register(registry, views, queue, now)
-
-    @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        api = await connect(ServerClock())
-        return kopf.AiohttpSession(aiohttp_session=api.session, server=api.server)
-
-    await kopf.operator(
-        registry=registry,
-        settings=_kopf_settings(),
-        clusterwide=True,
-        ready_flag=ready,
-        # Else kopf asks for the name of the user, whom a container need not know.
-        identity=Identity("bgjobs-operator"),
-    )
-
-
-def _kopf_settings() -> kopf.OperatorSettings:
-    """kopf as a watcher only: it neither posts, nor patches, nor looks for other resources."""
-    settings = kopf.OperatorSettings()
-    settings.peering.standalone = True
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
-    settings.persistence.diffbase_storage = stateless.DiffBase()
-    settings.persistence.progress_storage = stateless.Progress()
-    settings.persistence.finalizer = stateless.FINALIZER
-    settings.queueing.idle_timeout = _KOPF_IDLE_SECONDS
-    settings.watching.label_selectors["pods"] = labels.UID
-    settings.watching.field_selectors["pods"] = "status.phase!=Pending"
-    # Finished jobs by the hundred thousand would cost minutes and a gigabyte at every start.
-    settings.watching.field_selectors[GROUP, VERSION, PLURAL] = paths.UNSUCCEEDED
-    return settings

@@ -20,6 +20,7 @@ RECONCILE_SECONDS = Histogram(
     "How long a reconciliation took",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
+LEADER = Gauge("bgjobs_leader", "1 while this process leads, 0 while it stands by")
 QUEUE_DEPTH = Gauge("workqueue_depth", "BackgroundJobs that wait for a worker")
 WAITING = Gauge("bgjobs_waiting", "BackgroundJobs that could start and wait for a slot")
 RUNNING = Gauge("bgjobs_running", "BackgroundJobs that hold a slot")

@@ -19,6 +19,11 @@ class Settings(
 
     namespace: str = "bgjobs-system"
     """Where the operator's ConfigMaps lie."""
+    pod_name: str = ""
+    """The name under which it leads, which no other process has at the same time.
+
+    Where there is none, it is the host's name and a random suffix.
+    """
     database_url: str
     """SQLAlchemy URL of the mirror."""
     max_concurrent: Annotated[int, msgspec.Meta(ge=0)] = 50

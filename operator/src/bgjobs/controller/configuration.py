@@ -1,5 +1,6 @@
 """Keeps the last good allowlist and runtimes, and says what is wrong with newer ones."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -32,6 +33,9 @@ class ConfigurationKeeper:
         self._now = now
         self._changed = changed
         self._metadata: dict[str, dict[str, Any]] = {}
+        self._unread = set(_FIELDS)
+        self.read = asyncio.Event()
+        """Set once each ConfigMap was read, or found absent."""
         missing = dict.fromkeys(_FIELDS, "it has not been read yet")
         self.current = Configuration(problems=missing)
 
@@ -50,6 +54,9 @@ class ConfigurationKeeper:
             problems[name] = str(error)
             self._warn(name, str(error), known=getattr(self.current, field) is not None)
         self.current = msgspec.structs.replace(self.current, problems=problems, **changes)
+        self._unread.discard(name)
+        if not self._unread:
+            self.read.set()
         self._changed()
 
     def _warn(self, name: str, problem: str, *, known: bool) -> None:

@@ -27,6 +27,7 @@ from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
+_SECONDS_BETWEEN_TRIES = 1
 _PAUSE_SECONDS = 0.01
 _PAUSE_WHILE_JOBS_WAIT = 0.05
 """Between two deletions."""
@@ -216,12 +217,21 @@ class Resync:
         return True
 
 
-async def attempt(action: Callable[[], Awaitable[None]]) -> None:
-    """Does it; where the API server or the database fails, it is left for another time."""
+async def attempt(action: Callable[[], Awaitable[None]]) -> bool:
+    """Does it, and returns whether the API server and the database let it."""
     try:
         await action()
     except (*REQUEST_ERRORS, SQLAlchemyError) as error:
         logger.warning("%s is tried again: %s", action.__qualname__, error)
+        return False
+    return True
+
+
+async def until_done(action: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        if await attempt(action):
+            return
+        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 async def repeat(every_seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -6,15 +6,26 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.kube.api import REQUEST_ERRORS
+from bgjobs.kube.views import Views
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
+
+
+async def stand_by(queue: WorkQueue, views: Views) -> NoReturn:
+    """Takes keys from the queue only to forget what is gone, or both would grow without end."""
+    while True:
+        key = await queue.get()
+        if views.job(key) is None or key in views.left:
+            views.forget(key)
+        queue.done(key)
 
 
 class Workers:
