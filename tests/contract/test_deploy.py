@@ -65,6 +65,19 @@ def test_its_pods_pass_restricted_pod_security(
     assert answer.status == 201, answer.message
 
 
+def test_a_pod_that_leaves_in_order_always_leaves_one_to_take_over(installed: Server) -> None:
+    rendered = {each["kind"]: each for each in _render(installed, "base")}
+    deployment, budget = rendered["Deployment"]["spec"], rendered["PodDisruptionBudget"]["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == deployment["selector"]
+    [spread] = deployment["template"]["spec"]["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert spread["podAffinityTerm"]["labelSelector"] == deployment["selector"]
+
+
 def test_the_deployment_sets_what_the_operator_reads(installed: Server) -> None:
     [deployment] = [each for each in _render(installed, "base") if each["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]

@@ -92,7 +92,7 @@ def _build_and_load(commands: str, folder: Path) -> None:
 def test_what_the_platform_engineers_page_says_to_look_at_is_there(kubectl: Kubectl) -> None:
     page = (ROOT / "deploy" / "README.md").read_text()
     commands = re.findall(r"`kubectl (.*?)`", page)
-    assert len(commands) == 4
+    assert len(commands) == 5
     name = "fails-for-good"
     attempts = "jsonpath={.status.attempts[0].jobName}"
     job = kubectl("get", f"bgjob/{name}", "-n", "demo", "-o", attempts)
