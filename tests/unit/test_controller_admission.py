@@ -307,3 +307,25 @@ def test_no_limit_is_ever_exceeded_and_no_slot_lies_idle(actions: list[Any]) -> 
                 if sum(groups[uid][0] == name for uid in holders) == limit
             }
             assert all(groups[uid][0] in full_groups for uid in set(groups) - holders)
+
+
+def test_many_starts_keep_the_queue_busy_until_a_while_after_them() -> None:
+    queue = Queue(max_concurrent=0)
+    for number in range(39):
+        queue.acquire(candidate(str(number)))
+    assert not queue.is_busy
+    queue.time.pass_seconds(3)
+    queue.acquire(candidate("one more"))
+    assert queue.is_busy
+    queue.time.pass_seconds(6.9)
+    assert queue.is_busy
+    queue.time.pass_seconds(0.1)
+    assert not queue.is_busy
+
+
+def test_starts_that_come_slowly_keep_nobody_busy() -> None:
+    queue = Queue(max_concurrent=0)
+    for number in range(100):
+        queue.acquire(candidate(str(number)))
+        queue.time.pass_seconds(0.3)
+        assert not queue.is_busy

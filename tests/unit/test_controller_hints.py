@@ -14,7 +14,8 @@ class Hints(HintQueue):
     def __init__(self) -> None:
         self.called: list[str] = []
         self.somebody = asyncio.Event()
-        super().__init__(per_second=1000, permitted=self._note)
+        self.busy = False
+        super().__init__(per_second=1000, permitted=self._note, is_busy=lambda: self.busy)
 
     def _note(self, uid: str) -> None:
         self.called.append(uid)
@@ -68,3 +69,14 @@ async def test_a_permission_is_forgotten_too(hints: Hints) -> None:
     await hints.permit(1)
     hints.forget("a")
     assert not hints.take("a")
+
+
+async def test_hints_make_way_while_many_jobs_start(hints: Hints) -> None:
+    loop = asyncio.get_running_loop()
+    hints.busy = True
+    for number in range(5):
+        hints.take(str(number))
+    began = loop.time()
+    assert await hints.permit(5) == ["0", "1", "2", "3", "4"]
+    # The first pause may have begun before.
+    assert loop.time() - began >= 4 * 20 / 1000

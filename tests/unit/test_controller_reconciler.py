@@ -169,7 +169,7 @@ class Operator:
         self.queue = WorkQueue(self.time.now)
         self.events = Events(self.api)
         self.mirror = Mirror()
-        self.hints = HintQueue(per_second=1000, permitted=self._permitted)
+        self.hints = HintQueue(per_second=1000, permitted=self._permitted, is_busy=lambda: False)
         self._hinted = asyncio.Event()
         self.configuration = ConfigurationKeeper(self.events, self.time.now, changed=lambda: None)
         self.configure()
@@ -350,6 +350,20 @@ async def test_a_job_that_runs_for_longer_is_shown_running() -> None:
     assert operator.status["jobRef"]["name"] == operator.children[0]["metadata"]["name"]
     await operator.work(after=600)
     assert operator.requests() == ["POST jobs", "PATCH status"]
+
+
+async def test_while_many_jobs_start_only_what_lasts_for_longer_is_shown() -> None:
+    operator = Operator(max_concurrent=0)
+    for number in range(40):
+        operator.admission.hold(f"other-{number}", "default", starting=False)
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    await operator.work(after=9)
+    assert operator.shown == ("Pending", "Queued")
+    await operator.work(after=1)
+    assert operator.shown == ("Running", "Running")
 
 
 async def test_a_failed_attempt_is_followed_by_the_next_after_its_backoff() -> None:

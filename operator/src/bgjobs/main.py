@@ -129,7 +129,9 @@ def assemble(
         now=now,
         admitted=add_urgently,
     )
-    hints = HintQueue(settings.hints_per_second, permitted=queue.add)
+    hints = HintQueue(
+        settings.hints_per_second, permitted=queue.add, is_busy=lambda: admission.is_busy
+    )
     configuration = ConfigurationKeeper(events, now, changed=partial(_queue_all, views, queue))
     reconciler = Reconciler(
         api=api,

@@ -33,7 +33,7 @@ class Settings(
     ageing_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300
     """How long a job waits before one start in four is kept for such jobs."""
     hints_per_second: Annotated[float, msgspec.Meta(gt=0)] = 10
-    """How many waiting jobs' reasons are written a second."""
+    """How many waiting jobs' reasons are written a second; a twentieth while many jobs start."""
     ttl_seconds_after_success: Annotated[int, msgspec.Meta(ge=0)] = 3600
     """How long a Succeeded BackgroundJob stays that says nothing of its own."""
     ttl_seconds_otherwise: Annotated[int, msgspec.Meta(ge=0)] = 7 * 24 * 3600

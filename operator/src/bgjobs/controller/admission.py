@@ -1,12 +1,15 @@
 """The admission queue: which of the jobs that could start may start now."""
 
 import heapq
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from bgjobs.domain.queue_report import QueueReport
 from bgjobs.domain.ranking import AGED_START_EVERY, Blocked, Candidate, Limit, Rank, is_aged
+
+_MANY_STARTS = 40
+_LATELY = timedelta(seconds=10)
 
 
 class AdmissionQueue:
@@ -35,6 +38,7 @@ class AdmissionQueue:
         self._waiting: dict[str, Candidate] = {}
         self._groups: defaultdict[str, _Group] = defaultdict(_Group)
         self._starts_since_aged = 0
+        self._latest_starts: deque[datetime] = deque(maxlen=_MANY_STARTS)
 
     @property
     def waiting(self) -> int:
@@ -47,6 +51,12 @@ class AdmissionQueue:
     @property
     def starting(self) -> int:
         return len(self._starting)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether many jobs have started lately: writes that can wait would slow the next ones."""
+        starts = self._latest_starts
+        return len(starts) == _MANY_STARTS and self._now() - starts[0] < _LATELY
 
     def report(self) -> QueueReport:
         return QueueReport(
@@ -108,6 +118,7 @@ class AdmissionQueue:
         return None
 
     def _take(self, uid: str, group: str) -> None:
+        self._latest_starts.append(self._now())
         self._starting.add(uid)
         self._group_of_holder[uid] = group
         self._groups[group].running += 1

@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Callable
 
+_PAUSES_WHILE_BUSY = 20
+
 
 class HintQueue:
-    """Permissions to write a hint, given out one by one."""
+    """Permissions to write a hint, given out one by one, and only now and then while it is busy."""
 
-    def __init__(self, per_second: float, permitted: Callable[[str], None]) -> None:
+    def __init__(
+        self, per_second: float, permitted: Callable[[str], None], is_busy: Callable[[], bool]
+    ) -> None:
         self._pause_seconds = 1 / per_second
         self._tell_permitted = permitted
+        self._is_busy = is_busy
         self._waiting: dict[str, None] = {}
         self._permitted: set[str] = set()
 
@@ -27,7 +32,8 @@ class HintQueue:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self._pause_seconds)
+            pauses = _PAUSES_WHILE_BUSY if self._is_busy() else 1
+            await asyncio.sleep(self._pause_seconds * pauses)
             if self._waiting:
                 uid = next(iter(self._waiting))
                 del self._waiting[uid]

@@ -27,6 +27,9 @@ from bgjobs.mirror.writer import MirrorWriter
 _SHOWN_AFTER = timedelta(seconds=1)
 """A state that does not last this long is never written."""
 
+_SHOWN_AFTER_WHILE_BUSY = timedelta(seconds=10)
+"""The same while many jobs start: then a quick one takes longer, too."""
+
 _REFUSED_FOR = timedelta(seconds=30)
 _CONFLICT_FOR = timedelta(seconds=10)
 _BUSY_FOR = timedelta(seconds=5)
@@ -302,8 +305,9 @@ class Reconciler:
         if known != what:
             self._decided[uid] = (what, now)
             since = now
-        if now - since < _SHOWN_AFTER:
-            self._queue.add_at(uid, since + _SHOWN_AFTER)
+        lasting = _SHOWN_AFTER_WHILE_BUSY if self._admission.is_busy else _SHOWN_AFTER
+        if now - since < lasting:
+            self._queue.add_at(uid, since + lasting)
             return False
         return status.job_ref is not None or self._hints.take(uid)
 
