@@ -1,12 +1,77 @@
-"""A standby keeps what it sees, and forgets what is gone."""
+"""Workers: as many at once as are set, and no key holds up the others; none on a standby."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
-from tests.unit.builders import Time, background_job, running
+import pytest
+from tests.unit.builders import Time, background_job, running, seconds
 
-from bgjobs.controller.worker import stand_by
-from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.controller.worker import Workers, stand_by
+from bgjobs.controller.workqueue import URGENT, WorkQueue
+from bgjobs.kube.api import ApiError
 from bgjobs.kube.views import Views
+
+
+class Bench:
+    """Two workers whose work ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.time = Time()
+        self.queue = WorkQueue(self.time.now)
+        self.begun: list[str] = []
+        self.ends: dict[str, asyncio.Future[None]] = {}
+
+    async def reconcile(self, key: str) -> None:
+        self.begun.append(key)
+        self.ends[key] = asyncio.get_running_loop().create_future()
+        await self.ends[key]
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    workers = Workers(bench.queue, bench.reconcile, bench.time.now)
+    at_work = asyncio.create_task(workers.run(2))
+    yield bench
+    at_work.cancel()
+    await asyncio.wait([at_work])
+
+
+async def test_no_more_keys_are_worked_on_at_once_than_there_are_workers(bench: Bench) -> None:
+    for key in "abc":
+        bench.queue.add(key)
+    await bench.settle()
+    assert bench.begun == ["a", "b"]
+    bench.ends["b"].set_result(None)
+    await bench.settle()
+    assert bench.begun == ["a", "b", "c"]
+
+
+async def test_what_becomes_urgent_meanwhile_is_next(bench: Bench) -> None:
+    for key in "abcd":
+        bench.queue.add(key)
+    await bench.settle()
+    bench.queue.add("d", URGENT)
+    bench.ends["a"].set_result(None)
+    await bench.settle()
+    assert bench.begun == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("fault", [ApiError(500, "", "busy"), KeyError("ours")])
+async def test_a_key_that_fails_is_tried_again_later(bench: Bench, fault: Exception) -> None:
+    bench.queue.add("a")
+    await bench.settle()
+    bench.ends["a"].set_exception(fault)
+    await bench.settle()
+    assert bench.begun == ["a"]
+    bench.time.time += seconds(0.1)
+    bench.queue.add("b")  # The clock is not the event loop's: somebody has to look.
+    await bench.settle()
+    assert sorted(bench.begun) == ["a", "a", "b"]
 
 
 async def test_a_standby_forgets_what_is_gone_and_keeps_the_rest() -> None:

@@ -43,28 +43,31 @@ class Workers:
         self._failures: Counter[str] = Counter()
 
     async def run(self, count: int) -> None:
+        free = asyncio.Semaphore(count)
         async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(self._work())
+            # One taker for all: waiting, each of them would be woken for every key.
+            while True:
+                await free.acquire()
+                key = await self._queue.get()
+                work = group.create_task(self._work(key))
+                work.add_done_callback(lambda _: free.release())
 
-    async def _work(self) -> None:
-        while True:
-            key = await self._queue.get()
-            began = time.perf_counter()
-            try:
-                await self._reconcile(key)
-            except REQUEST_ERRORS as error:
-                logger.warning("%s: tried again soon: %s", key, error or type(error).__name__)
-                self._try_again(key)
-            except Exception:
-                logger.exception("%s: a fault of the operator; tried again later", key)
-                self._try_again(key)
-            else:
-                self._failures.pop(key, None)
-                metrics.RECONCILES.labels(result="success").inc()
-            finally:
-                metrics.RECONCILE_SECONDS.observe(time.perf_counter() - began)
-                self._queue.done(key)
+    async def _work(self, key: str) -> None:
+        began = time.perf_counter()
+        try:
+            await self._reconcile(key)
+        except REQUEST_ERRORS as error:
+            logger.warning("%s: tried again soon: %s", key, error or type(error).__name__)
+            self._try_again(key)
+        except Exception:
+            logger.exception("%s: a fault of the operator; tried again later", key)
+            self._try_again(key)
+        else:
+            self._failures.pop(key, None)
+            metrics.RECONCILES.labels(result="success").inc()
+        finally:
+            metrics.RECONCILE_SECONDS.observe(time.perf_counter() - began)
+            self._queue.done(key)
 
     def _try_again(self, key: str) -> None:
         metrics.RECONCILES.labels(result="error").inc()

@@ -47,8 +47,10 @@ class WorkQueue:
         if known is not None and known <= when:
             return
         self._due[key] = when
-        heapq.heappush(self._later, (when, next(self._order), key))
-        self._changed.set()
+        entry = (when, next(self._order), key)
+        heapq.heappush(self._later, entry)
+        if self._later[0] is entry:
+            self._changed.set()
 
     async def get(self) -> str:
         """The next key; the caller must call done() with it."""
