@@ -97,6 +97,11 @@ def test_max_concurrent_counts_each_key_by_itself() -> None:
             id="a number for text",
         ),
         pytest.param(
+            {"default": "image: a:1\nnodeSelector: {on: fast}"},
+            "got `bool` - at `key` in `$.nodeSelector`: put it in quotes",
+            id="a key that YAML takes for true",
+        ),
+        pytest.param(
             {"default": "image: ''"}, "length >= 1 - at `$.image`", id="an image of no name"
         ),
         pytest.param(

@@ -106,7 +106,7 @@ def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:
 
 def _parse_runtime(key: str, text: str) -> Runtime:
     try:
-        return msgspec.json.decode(_json(key, text), type=Runtime)
+        return msgspec.convert(_read(key, text), Runtime)
     except msgspec.ValidationError as error:
         hint = ""
         if "`$.paused`" in str(error):
@@ -120,8 +120,8 @@ def _parse_runtime(key: str, text: str) -> Runtime:
         ) from error
 
 
-def _json(key: str, text: str) -> str:
-    """The YAML as JSON, which has no dates, bytes, sets or numbers that are none."""
+def _read(key: str, text: str) -> Any:
+    """What the YAML says, if JSON can: it has no dates, bytes, sets or numbers that are none."""
     if len(text) > _MAX_CHARACTERS:
         raise ConfigurationError(
             f"key {key!r} has {len(text)} characters, at most {_MAX_CHARACTERS} are read: keep "
@@ -138,11 +138,12 @@ def _json(key: str, text: str) -> str:
         why = cut(f"{type(error).__name__}: {error}", MAX_QUOTED_CHARACTERS)
         raise ConfigurationError(f"key {key!r} is no valid YAML: {why}") from error
     try:
-        return json.dumps({} if value is None else value, allow_nan=False)
+        json.dumps(value, allow_nan=False)
     except (RecursionError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"key {key!r} has a value that JSON has not; text goes in quotes: {error}"
         ) from error
+    return {} if value is None else value
 
 
 def _keys(runtimes: Runtimes, class_: str) -> list[str]:
