@@ -32,9 +32,9 @@ def writes(server: Server, namespace: str) -> list[Write]:
     """All that were answered so far, in order."""
     log = (server.control_plane.logs / "audit.log").read_text()
     # The last line may not be there as a whole yet.
-    entries = (json.loads(line) for line in log[: log.rfind("\n") + 1].splitlines())
-    found = [_write(e) for e in entries if e["objectRef"].get("namespace") == namespace]
-    return sorted(found, key=lambda write: write.at)
+    lines = log[: log.rfind("\n") + 1].splitlines()
+    entries = [json.loads(line) for line in lines if f'"namespace":"{namespace}"' in line]
+    return sorted(map(_write, entries), key=lambda write: write.at)
 
 
 def _write(entry: Any) -> Write:

@@ -41,6 +41,9 @@ _HANGS = {"lasts": "1h"}
 _AT_ONCE = {"seconds": 0, "factor": 1, "maxSeconds": 0}
 _CLASS = "killed.jobs.Job"
 
+_WITHIN_S = 60
+"""For what a restart of the operator may come between."""
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=it took )\d+(?= s)")
 _PATH = re.compile(r"/namespaces/(?P<namespace>[^/]+)/(?P<resource>[^/?]+)(/[^/?]+/?)?(?P<sub>\w*)")
 
@@ -78,7 +81,7 @@ class Killer:
 
     def wait_back(self) -> None:
         """Until the operator was killed and is ready again."""
-        self._killed.result(timeout=30).result(timeout=60)
+        self._killed.result(_WITHIN_S).result(_WITHIN_S)
 
     def _strike(self, moment: str, request: Request) -> None:
         if request.method == "GET":
@@ -135,49 +138,51 @@ def _is_delayed(jobs: Jobs) -> None:
 
 def _is_cancelled(jobs: Jobs) -> None:
     submit(jobs, "job", pods=[_HANGS])
-    wait(jobs, "job", phase("Running"))
+    wait(jobs, "job", phase("Running"), _WITHIN_S)
     change(jobs, "job", cancelled=True, cancelReason="ordered twice")
 
 
 def _is_cancelled_before_it_starts(jobs: Jobs) -> None:
     submit(jobs, "job", delay="1h")
-    wait(jobs, "job", reason("Delayed"))
+    wait(jobs, "job", reason("Delayed"), _WITHIN_S)
     change(jobs, "job", cancelled=True)
 
 
 def _is_suspended(jobs: Jobs) -> None:
     submit(jobs, "job", pods=[_HANGS, _SUCCEEDS], retries=0)
-    wait(jobs, "job", phase("Running"))
+    wait(jobs, "job", phase("Running"), _WITHIN_S)
     change(jobs, "job", suspend=True)
-    wait(jobs, "job", lambda job: len(job["status"].get("attempts", ())) == 1)
+    wait(jobs, "job", lambda job: len(job["status"].get("attempts", ())) == 1, _WITHIN_S)
     change(jobs, "job", suspend=False)
 
 
 def _is_run_again(jobs: Jobs) -> None:
     submit(jobs, "job", pods=[_FAILS, _SUCCEEDS], retries=0)
-    wait(jobs, "job", phase("Failed"))
+    wait(jobs, "job", phase("Failed"), _WITHIN_S)
     change(jobs, "job", retryRequests=1)
-    wait(jobs, "job", phase("Succeeded"))
+    wait(jobs, "job", phase("Succeeded"), _WITHIN_S)
 
 
 def _is_rejected(jobs: Jobs) -> None:
     submit(jobs, "job", class_=_CLASS, delay=1, adjustment="Disabled")
     set_key(jobs.server, "bgjobs-allowlist", _CLASS, None)
-    wait_finished(jobs, "job")
+    wait_finished(jobs, "job", _WITHIN_S)
     allow(jobs, _CLASS)
 
 
 def _loses_its_child_job(jobs: Jobs) -> None:
     uid = submit(jobs, "job")
-    wait_finished(jobs, "job")
+    wait_finished(jobs, "job", _WITHIN_S)
     api.wait_until(
         lambda: "completionTime" in child_jobs(jobs, uid)[0]["status"],
         lambda: "the child Job does not complete",
-        within_s=20,
+        within_s=_WITHIN_S,
     )
     _age(jobs, child_jobs(jobs, uid)[0])
     api.wait_until(
-        lambda: child_jobs(jobs, uid) == [], lambda: "the child Job is still there", within_s=20
+        lambda: child_jobs(jobs, uid) == [],
+        lambda: "the child Job is still there",
+        within_s=_WITHIN_S,
     )
 
 
@@ -245,7 +250,7 @@ def test_a_kill_changes_nothing_but_time(
     jobs = watching.new_namespace(server, f"killed-{name}")
     killer.arm(moment, write, jobs.namespace)
     story(jobs)
-    job = wait_finished(jobs, "job")
+    job = wait_finished(jobs, "job", _WITHIN_S)
     killer.wait_back()
     assert _end(jobs, job, database) == expected
     # An Event may be lost, but none is posted twice.
@@ -261,7 +266,7 @@ def clean(server: Server, killer: Killer, database: sa.Engine) -> Callable[[Stor
     def run(story: Story) -> Any:
         jobs = watching.new_namespace(server, f"clean{story.__name__.replace('_', '-')}")
         story(jobs)
-        job = wait_finished(jobs, "job")
+        job = wait_finished(jobs, "job", _WITHIN_S)
         wait_event(server, jobs.namespace, "job", job["status"]["phase"])
         return _end(jobs, job, database), _events(jobs)
 
