@@ -1,4 +1,4 @@
-"""Names of child Jobs."""
+"""Names of child Jobs, and of BackgroundJobs that name themselves."""
 
 import re
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.builders import UID
 
-from bgjobs.domain.names import child_job_name
+from bgjobs.domain.names import child_job_name, name_for_key, name_prefix
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = st.from_regex(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", fullmatch=True)
@@ -46,3 +46,36 @@ def test_differs_by_uid_run_and_attempt() -> None:
         for attempt in (1, 2)
     }
     assert len(names) == 8
+
+
+@pytest.mark.parametrize(
+    ("class_", "want"),
+    [
+        ("shop.jobs.SyncStock", "sync-stock-"),
+        ("shop.jobs.HTTPFetch", "http-fetch-"),
+        ("shop.jobs.sync_stock", "sync-stock-"),
+        ("shop.jobs.Sync2Stock", "sync2-stock-"),
+        ("shop.jobs.___", "job-"),
+        (f"shop.{'Long' * 60}", f"{'long-' * 8}"),
+    ],
+)
+def test_a_name_begins_like_its_class(class_: str, want: str) -> None:
+    assert name_prefix(class_) == want
+
+
+def test_a_key_makes_one_name_for_a_method() -> None:
+    name = name_for_key("shop.jobs.SyncStock", "handle", "Stock 7")
+    assert name == name_for_key("shop.jobs.SyncStock", "handle", "Stock 7")
+    assert name.startswith("sync-stock-stock-7-")
+    others = [
+        name_for_key("shop.jobs.SyncStock", "handle", "stock-7"),
+        name_for_key("shop.jobs.SyncStock", "daily", "Stock 7"),
+        name_for_key("shop.other.SyncStock", "handle", "Stock 7"),
+    ]
+    assert len({name, *others}) == 4
+
+
+@given(st.text(min_size=1, max_size=300), st.text(max_size=300))
+def test_any_key_makes_a_name_that_the_api_server_takes(class_: str, key: str) -> None:
+    name = name_for_key(class_, "handle", key)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name)
