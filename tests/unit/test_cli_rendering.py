@@ -36,7 +36,7 @@ Ahead     shop/a (High priority)
           shop/e (High priority)
           and 2 more
 Limits    running of its runtime 1 (no limit), running in all 50 of 50, starting 5 of 60
-Attempts  1 of 3 have ended (2 retries = 3 - 1 for Low priority)
+Attempts  1 of 3 ended (2 retries = 3 - 1 for Low priority)
           1.1 Failed 40s ago, Error: failed with exit code 1
 Unknown   You may not see ConfigMap bgjobs-allowlist.
 

@@ -16,9 +16,9 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs a command. Returns its exit code; what went wrong is one sentence on stderr."""
+    """Runs a command, or tells of all. Returns its exit code; an error is a sentence on stderr."""
     try:
-        exit_code = app(arguments, prog_name="kubectl bgjob", standalone_mode=False)
+        exit_code = app(arguments or ["--help"], prog_name="kubectl bgjob", standalone_mode=False)
         sys.stdout.flush()
         return exit_code or 0
     except (KeyboardInterrupt, typer.Abort):
@@ -31,9 +31,10 @@ def run(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except typer.TyperException as error:
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
         context = getattr(error, "ctx", None)
-        where = f" See {context.command_path} --help." if context else ""
-        print(f"error: {error.format_message()}{where}", file=sys.stderr)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        print(f"error: {said}{hint}.", file=sys.stderr)
         return error.exit_code
 
 

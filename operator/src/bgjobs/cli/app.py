@@ -1,23 +1,43 @@
 """The commands of kubectl bgjob."""
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from kubernetes.client import ApiException
 
+from bgjobs.cli import bulk, changes, following, pausing, submitting, suggestions
 from bgjobs.cli import cluster as api
+from bgjobs.cli.bulk import Selection
+from bgjobs.cli.changes import Change
+from bgjobs.cli.cluster import Cluster
+from bgjobs.cli.errors import CommandError
 from bgjobs.cli.explain import explain as explain_facts
+from bgjobs.cli.listing import show_jobs
 from bgjobs.cli.observe import observe
 from bgjobs.cli.rendering import (
     Format,
+    as_list,
     console,
     dump,
+    dump_objects,
     explanation_data,
+    printable,
+    progress,
+    reference,
     show_explanation,
 )
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
+from bgjobs.domain.resource import Phase, Priority, parse
+from bgjobs.domain.runtimes import DEFAULT
+
+_FORBIDDEN = 403
+_CONFLICT = 409
 
 app = typer.Typer(
     help="Submit BackgroundJobs, watch them, change them, and ask why they do not run.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -26,10 +46,21 @@ app = typer.Typer(
 
 Namespace = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", help="The namespace; the context's own if left out."),
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="The namespace; the context's own if left out.",
+        autocompletion=suggestions.namespaces,
+    ),
 ]
+AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")]
 Context = Annotated[
-    str | None, typer.Option("--context", help="A context of the kubeconfig; else its current one.")
+    str | None,
+    typer.Option(
+        "--context",
+        help="A context of the kubeconfig; else its current one.",
+        autocompletion=suggestions.contexts,
+    ),
 ]
 Kubeconfig = Annotated[
     str | None, typer.Option("--kubeconfig", help="A kubeconfig; else the one that kubectl uses.")
@@ -39,34 +70,546 @@ OperatorNamespace = Annotated[
     typer.Option(
         "--operator-namespace",
         envvar="BGJOBS_NAMESPACE",
-        show_envvar=True,
-        help="Where the operator runs.",
+        help="Where the operator and its ConfigMaps are.",
     ),
 ]
-Output = Annotated[Format | None, typer.Option("--output", "-o", help="How to print it.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a BackgroundJob.")]
+Output = Annotated[
+    Format | None, typer.Option("--output", "-o", help="Print it for a program to read.")
+]
+AnyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The name of a BackgroundJob.", autocompletion=suggestions.jobs()
+    ),
+]
+Class = Annotated[
+    str | None,
+    typer.Option("--class", help="Of this class.", autocompletion=suggestions.classes),
+]
+Selector = Annotated[
+    str | None, typer.Option("--selector", "-l", help="With these labels: team=shop,urgent")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+
+
+# Submitting.
+
+
+@app.command()
+def submit(
+    class_: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLASS",
+            help="The class to run, as a dotted path: shop.jobs.SyncStock",
+            autocompletion=suggestions.classes,
+        ),
+    ],
+    method: Annotated[
+        str, typer.Option(help="Its method.", autocompletion=suggestions.methods)
+    ] = "handle",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A parameter; the value is read as JSON if it is JSON, else as text.",
+        ),
+    ] = None,
+    params_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Parameters as JSON or YAML; - is standard input."),
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="High, Medium or Low.", autocompletion=suggestions.priorities)
+    ] = None,
+    delay: Annotated[
+        str | None, typer.Option(help="How long to wait first: 90, 90s, 15m or 2h.")
+    ] = None,
+    start_at: Annotated[
+        str | None, typer.Option(help="Not to start before: 2030-01-31T06:00:00Z")
+    ] = None,
+    retries: Annotated[int | None, typer.Option(help="Retries after the first attempt.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for it; else one is made up.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="What it is about: the same key again is the same BackgroundJob."),
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Have it checked by the API server, and not created.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it has finished; fail unless it succeeds.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="The same, and print what it prints.")
+    ] = False,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Submit a job."""
+    if name and key:
+        raise CommandError("Give --name or --key, not both: a key makes the name.")
+    manifest = submitting.manifest(
+        class_,
+        method,
+        name=name,
+        key=key,
+        labels=submitting.labels(label or ()),
+        parameters=submitting.parameters(param or (), _text_of(params_file)),
+        priority=submitting.int_or_text(priority),
+        delay=submitting.int_or_text(delay),
+        startAt=start_at,
+        retries=retries,
+    )
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        job, is_new = _create(cluster, manifest, key, dry_run=dry_run)
+        done = "created" if is_new else f"exists already, by its key {key}"
+        is_finished = dry_run or not (wait or follow)
+        if is_finished or output is None:
+            _print([job], [f"{done} (checked only)" if dry_run and is_new else done], output)
+        if not is_finished:
+            print_from = following.FIRST if follow else None
+            tell = progress(console(stderr=True))
+            finished = following.until_finished(
+                cluster, cluster.namespace, job["metadata"]["name"], tell, print_from
+            )
+            _end([finished], output)
+
+
+def _text_of(file: str | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"The file of --params-file cannot be read: {error}") from error
+
+
+def _create(cluster: Cluster, manifest: Any, key: str | None, *, dry_run: bool) -> tuple[Any, bool]:
+    """The job, and whether it is a new one."""
+    try:
+        return api.create_background_job(cluster, manifest, dry_run=dry_run), True
+    except ApiException as error:
+        if error.status != _CONFLICT or key is None:
+            raise
+        name = manifest["metadata"]["name"]
+        job = api.background_job(cluster, cluster.namespace, name)
+        if job["spec"]["parameters"] != manifest["spec"]["parameters"]:
+            raise CommandError(
+                f"The key {key} is taken: BackgroundJob {name} has other parameters."
+            ) from error
+        return job, False
+
+
+def _end(jobs: Sequence[Any], output: Format | None = None) -> None:
+    """Tells how jobs have ended. Raises CommandError unless all succeeded."""
+    _print(jobs, [job["status"]["phase"] for job in jobs], output)
+    failed = [
+        f"{job['metadata']['name']} is {status['phase']}: {status['message']}"
+        for job in jobs
+        if (status := job["status"])["phase"] != Phase.SUCCEEDED
+    ]
+    if failed:
+        raise CommandError("; ".join(map(printable, failed)))
+
+
+def _print(objects: Sequence[Any], done: Sequence[str], output: Format | None) -> None:
+    """Objects that were created or changed, and what was done to each."""
+    if output is not None:
+        print(dump_objects(objects, output))
+        return
+    for each, what in zip(objects, done, strict=True):
+        print(f"{reference(each)} {what}")
+
+
+# Looking.
+
+
+@app.command("list")
+def list_jobs(
+    phase: Annotated[
+        list[Phase] | None,
+        typer.Option(case_sensitive=False, help="In this phase; may be given several times."),
+    ] = None,
+    class_: Class = None,
+    priority: Annotated[
+        str | None, typer.Option(help="Of this priority: High, Medium, Low, or 1 to 3.")
+    ] = None,
+    selector: Selector = None,
+    output: Output = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List jobs, the newest last."""
+    phases = frozenset(phase or Phase)
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        found = api.background_jobs(
+            cluster,
+            None if all_namespaces else cluster.namespace,
+            selector or "",
+            bulk.field_selector(phases, class_),
+        )
+        wanted = _priority(priority)
+        jobs = [job for job in found if wanted in (None, _priority(str(job["spec"]["priority"])))]
+        jobs.sort(key=lambda job: job["metadata"]["creationTimestamp"])
+        if output is Format.NAME:
+            print(*map(reference, jobs), sep="\n", end="\n" if jobs else "")
+        elif output is not None:
+            print(dump(as_list(jobs), output))
+        elif jobs:
+            show_jobs(console(), jobs, api.now(cluster), with_namespace=all_namespaces)
+        else:
+            where = "the cluster" if all_namespaces else f"the namespace {cluster.namespace}"
+            print(f"There are no such BackgroundJobs in {where}.", file=sys.stderr)
+
+
+def _priority(text: str | None) -> Priority | None:
+    if text is None:
+        return None
+    try:
+        return Priority(int(text)) if text.isdigit() else Priority[text.upper()]
+    except (KeyError, ValueError):
+        raise CommandError(f"{text!r} is no priority: give High, Medium or Low.") from None
 
 
 @app.command()
 def explain(
-    name: Name,
+    name: AnyName,
     output: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
 ) -> None:
-    """Say why a job is where it is, when that ends, and what changes it."""
+    """Say why a job does not run, when it will, what changes that."""
     with api.connected(kubeconfig, context, namespace, operator_namespace) as cluster:
         explanation = explain_facts(observe(cluster, name))
-    if output is Format.NAME:
-        print(f"backgroundjob.bgjobs.dev/{name}")
-    elif output is not None:
-        print(dump(explanation_data(explanation), output))
-    else:
-        show_explanation(console(), explanation, api.now(cluster))
+        if output is Format.NAME:
+            print(f"backgroundjob.bgjobs.dev/{name}")
+        elif output is not None:
+            print(dump(explanation_data(explanation), output))
+        else:
+            show_explanation(console(), explanation, api.now(cluster))
 
 
-@app.callback()
-def _group() -> None:
-    """One command so far."""
+@app.command()
+def wait(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.UNFINISHED),
+        ),
+    ],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Wait until jobs have finished; fail unless all succeeded."""
+    tell = progress(console(stderr=True))
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        finished = [
+            following.until_finished(cluster, cluster.namespace, name, tell) for name in names
+        ]
+    _end(finished)
+
+
+@app.command()
+def logs(
+    name: AnyName,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="The number of an attempt; else the latest.")
+    ] = None,
+    run: Annotated[
+        int | None, typer.Option(min=1, help="The run of --attempt; else the latest.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job, or --attempt, has ended.")
+    ] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Print what an attempt of a job printed."""
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        job = parse(api.background_job(cluster, cluster.namespace, name))
+        if follow and attempt is None and not job.status.finished:
+            begin = following.Number(job.status.run, job.status.next_attempt)
+            tell = progress(console(stderr=True))
+            following.until_finished(cluster, cluster.namespace, name, tell, begin)
+        else:
+            following.print_log(cluster, job, run, attempt, is_followed=follow)
+
+
+# Changing one job or several.
+
+
+@app.command()
+def cancel(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.CANCEL.phases),
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, for whoever reads the job later.")
+    ] = None,
+    all_failed: Annotated[
+        bool, typer.Option("--all-failed", help="All that failed and wait for another attempt.")
+    ] = False,
+    class_: Class = None,
+    selector: Selector = None,
+    yes: Yes = False,
+    output: Output = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Stop jobs for good, whether they wait or run."""
+    change = changes.because(changes.CANCEL, reason)
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        selection = _selection(cluster, all_namespaces, class_, selector, all_failed)
+        _change(cluster, change, names or [], selection, output, yes=yes)
+
+
+@app.command()
+def retry(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.RETRY.phases),
+        ),
+    ] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="All that have Failed.")] = False,
+    class_: Class = None,
+    selector: Selector = None,
+    yes: Yes = False,
+    output: Output = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run jobs again that have Failed, or were Cancelled or Rejected."""
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        selection = _selection(cluster, all_namespaces, class_, selector, all_failed)
+        _change(cluster, changes.RETRY, names or [], selection, output, yes=yes)
+
+
+@app.command()
+def start(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.START.phases),
+        ),
+    ],
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Start waiting jobs now: before all others, without delay."""
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        _change(cluster, changes.START, names, None, output)
+
+
+@app.command()
+def suspend(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.SUSPEND.phases),
+        ),
+    ],
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Hold jobs; an attempt that runs is stopped, which costs no retry."""
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        _change(cluster, changes.SUSPEND, names, None, output)
+
+
+@app.command()
+def resume(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of BackgroundJobs.",
+            autocompletion=suggestions.jobs(changes.RESUME.phases),
+        ),
+    ],
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let suspended jobs go on."""
+    with api.connected(kubeconfig, context, namespace) as cluster:
+        _change(cluster, changes.RESUME, names, None, output)
+
+
+def _selection(
+    cluster: Cluster,
+    all_namespaces: bool,
+    class_: str | None,
+    selector: str | None,
+    all_failed: bool,
+) -> Selection | None:
+    """None where no jobs are selected but by their names."""
+    if not (class_ or selector or all_failed):
+        if all_namespaces:
+            raise CommandError("-A goes with --all-failed, --class or -l, which select jobs.")
+        return None
+    where = None if all_namespaces else cluster.namespace
+    return Selection(where, class_, selector, all_failed)
+
+
+def _change(
+    cluster: Cluster,
+    change: Change,
+    names: Sequence[str],
+    selection: Selection | None,
+    output: Format | None,
+    *,
+    yes: bool = False,
+) -> None:
+    if bool(names) == (selection is not None):
+        raise CommandError(
+            f"Say what to {change.verb}: names, or a selection by --all-failed, --class or -l."
+        )
+    if selection is None:
+        made = [bulk.change_one(cluster, change, name) for name in names]
+        _print([each.job for each in made], [each.done for each in made], output)
+        return
+    jobs = bulk.select(cluster, change, selection)
+    where = f"the namespace {selection.namespace}" if selection.namespace else "all namespaces"
+    if not jobs:
+        print(f"There is nothing to {change.verb} in {where}.", file=sys.stderr)
+    elif yes or _is_confirmed(changes.what_to_do(change, jobs, where)):
+        _change_many(cluster, change, jobs, output, in_phase=selection.all_failed)
+
+
+def _is_confirmed(what: str) -> bool:
+    if not sys.stdin.isatty():
+        raise CommandError(f"To {what} without being asked, say --yes.")
+    print(f"{what[0].upper()}{what[1:]}? [y/N]", end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _change_many(
+    cluster: Cluster, change: Change, jobs: Sequence[Any], output: Format | None, *, in_phase: bool
+) -> None:
+    """Tells of each job as it comes, but prints JSON and YAML as one."""
+    changed = []
+    for job, skipped in bulk.carry_out(cluster, change, jobs, in_phase=in_phase):
+        if skipped:
+            print(f"{reference(job)} skipped: it {skipped}", file=sys.stderr)
+            continue
+        changed.append(job)
+        if output in (None, Format.NAME):
+            _print([job], [change.done], output)
+    if output in (Format.JSON, Format.YAML):
+        print(dump(as_list(changed), output))
+    print(f"{len(changed)} of {len(jobs)}: {change.done}", file=sys.stderr)
+
+
+# Pausing classes, which platform engineers may do.
+
+PausedClass = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLASS",
+        help="A class, a dotted prefix of classes, or default for all of them.",
+        autocompletion=suggestions.runtimes,
+    ),
+]
+
+
+@app.command()
+def pause(
+    class_: PausedClass,
+    reason: Annotated[str, typer.Option(help="Why; the jobs that wait show it.")],
+    output: Output = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
+) -> None:
+    """Start no more jobs of a class; those that run go on."""
+    if not reason.strip():
+        raise CommandError("--reason must say something: the jobs that wait show it.")
+    with api.connected(kubeconfig, context, None, operator_namespace) as cluster:
+        _check_class(cluster, class_)
+        runtimes = _runtimes(cluster)
+        text = pausing.paused(runtimes["data"].get(class_, ""), reason)
+        _put_runtime(cluster, runtimes, class_, text, f"{class_} paused", output)
+
+
+@app.command()
+def unpause(
+    class_: PausedClass,
+    output: Output = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
+) -> None:
+    """Let jobs of a paused class start again."""
+    with api.connected(kubeconfig, context, None, operator_namespace) as cluster:
+        runtimes = _runtimes(cluster)
+        text = runtimes["data"].get(class_, "")
+        if pausing.pause_of(text) is None:
+            raise CommandError(pausing.not_paused(runtimes["data"], class_))
+        _put_runtime(
+            cluster, runtimes, class_, pausing.unpaused(text), f"{class_} unpaused", output
+        )
+
+
+def _runtimes(cluster: Cluster) -> Any:
+    found = api.config_map(cluster, RUNTIMES)
+    if found is None:
+        raise CommandError(
+            f"There is no ConfigMap {RUNTIMES} in the namespace {cluster.operator_namespace}: give "
+            "the operator's by --operator-namespace."
+        )
+    return {**found, "data": found.get("data") or {}}
+
+
+def _put_runtime(
+    cluster: Cluster, runtimes: Any, key: str, text: str | None, done: str, output: Format | None
+) -> None:
+    data = {name: value for name, value in runtimes["data"].items() if name != key}
+    if text is not None:
+        data[key] = text
+    written = api.replace_config_map(cluster, {**runtimes, "data": data})
+    _print([written], [f"changed: {done}"], output)
+
+
+def _check_class(cluster: Cluster, class_: str) -> None:
+    """A pause of what nobody may run would hold nothing: it is a slip of the pen."""
+    try:
+        allowed = (api.config_map(cluster, ALLOWLIST) or {}).get("data") or {}
+    except ApiException as error:
+        if error.status != _FORBIDDEN:
+            raise
+        return
+    if class_ != DEFAULT and not any(f"{each}.".startswith(f"{class_}.") for each in allowed):
+        raise CommandError(f"No class on the allowlist is {class_} or begins with {class_}.")

@@ -1,26 +1,34 @@
 """What the plugin asks of the API server, by the official client."""
 
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
 
 from bgjobs.cli.errors import API_ERRORS, CommandError, sentence, status_object
 from bgjobs.kube import labels, paths
 from bgjobs.kube.clock import ServerClock
+from bgjobs.kube.manifests import CONTAINER
 
 OPERATOR_NAMESPACE = "bgjobs-system"
 _PAGE_SIZE = 500
-_TIMEOUT_SECONDS = (5, 30)
-"""To connect, and between two bytes of an answer."""
+_CONNECT_SECONDS = 5
+_ANSWER_SECONDS = 30
+_SECONDS_BETWEEN_BOOKMARKS = 90
+"""The API server sends one every minute, so a watch that is silent for longer is broken."""
+_FAILING_FOR_SECONDS = 60.0
+_PAUSE_SECONDS = 1.0
 
 Object = dict[str, Any]
 
@@ -71,14 +79,32 @@ def _configure(settings: Configuration, kubeconfig: str | None, context: str | N
         if _in_pod() and not (kubeconfig or context):
             config.load_incluster_config(client_configuration=settings)
             return _SERVICE_ACCOUNT_NAMESPACE.read_text()
-        config.load_kube_config(kubeconfig, context, client_configuration=settings)
+        with _errors_raised():
+            config.load_kube_config(kubeconfig, context, client_configuration=settings)
         contexts, active = config.list_kube_config_contexts(kubeconfig)
         chosen = next((c for c in contexts if c["name"] == context), active)
         return chosen["context"].get("namespace") or "default"
-    # Whatever a file may hold: the client has no error of its own for most of it.
-    except Exception as error:
-        why = " ".join(str(error).split()) or type(error).__name__
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        why = " ".join(str(error).split())
         raise CommandError(f"The kubeconfig cannot be used: {why}") from error
+    # Whatever else a file may hold: the client has no error of its own for it.
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise CommandError("The kubeconfig cannot be used: it is malformed.") from error
+
+
+@contextmanager
+def _errors_raised() -> Iterator[None]:
+    """The client merely logs that a command for credentials failed, and goes on as nobody."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    if said:
+        raise config.ConfigException(said[0])
 
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -92,17 +118,85 @@ def _in_pod() -> bool:
 
 def background_job(cluster: Cluster, namespace: str, name: str) -> Object:
     """Raises CommandError where there is none of that name."""
-    found = _get_or_none(cluster, paths.background_job(namespace, _quoted(name)))
+    found = background_job_or_none(cluster, namespace, name)
     if found is None:
         raise CommandError(f"There is no BackgroundJob {name} in the namespace {namespace}.")
     return found
+
+
+def background_job_or_none(cluster: Cluster, namespace: str, name: str) -> Object | None:
+    return _get_or_none(cluster, _path(namespace, name))
+
+
+def create_background_job(cluster: Cluster, manifest: Object, *, dry_run: bool) -> Object:
+    path = paths.background_jobs(_quoted(cluster.namespace))
+    return _request(cluster, "POST", path, {"dryRun": "All"} if dry_run else None, manifest)
+
+
+def patch_background_job(
+    cluster: Cluster, namespace: str, name: str, operations: list[Object]
+) -> Object:
+    """Applies a JSON patch (RFC 6902)."""
+    path = _path(namespace, name)
+    return _request(cluster, "PATCH", path, None, operations, "application/json-patch+json")
+
+
+def watch_background_job(cluster: Cluster, namespace: str, name: str) -> Iterator[Object | None]:
+    """The job as it is, then whenever it changes; None once it is gone.
+
+    Raises CommandError where there is none at first. Goes on when a watch breaks, and while the
+    API server is away for a minute.
+    """
+    first = background_job(cluster, namespace, name)
+    job: Object | None = first
+    failing_since: float | None = None
+    while job is not None and job["metadata"]["uid"] == first["metadata"]["uid"]:
+        yield job
+        try:
+            yield from _changes(cluster, namespace, job)
+            job = background_job_or_none(cluster, namespace, name)
+            failing_since = None
+        except API_ERRORS as error:
+            failing_since = failing_since or time.monotonic()
+            is_refusal = isinstance(error, ApiException) and error.status in range(400, 429)
+            if is_refusal or time.monotonic() - failing_since > _FAILING_FOR_SECONDS:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+    yield None
+
+
+def _changes(cluster: Cluster, namespace: str, job: Object) -> Iterator[Object]:
+    """What happens to a job until its watch ends or tells that it is gone."""
+    query = {
+        "watch": "true",
+        "fieldSelector": f"metadata.name={job['metadata']['name']}",
+        "resourceVersion": job["metadata"]["resourceVersion"],
+        "allowWatchBookmarks": "true",
+    }
+    path = paths.background_jobs(namespace)
+    with _stream(cluster, path, query, _SECONDS_BETWEEN_BOOKMARKS) as response:
+        for line in response:
+            event = json.loads(line)
+            if event["type"] == "BOOKMARK":
+                continue
+            if event["type"] in ("DELETED", "ERROR"):
+                return
+            yield event["object"]
+
+
+def log(
+    cluster: Cluster, namespace: str, pod: str, *, follow: bool
+) -> AbstractContextManager[Iterable[bytes]]:
+    """The log of a child Job's container, in pieces."""
+    query = {"container": CONTAINER, "follow": "true" if follow else ""}
+    return _stream(cluster, paths.log(namespace, pod), query, None)
 
 
 def background_jobs(
     cluster: Cluster, namespace: str | None, label_selector: str = "", field_selector: str = ""
 ) -> Iterator[Object]:
     """Every BackgroundJob of a namespace, or of all of them (None), read page by page."""
-    path = paths.background_jobs(namespace) if namespace else paths.ALL_BACKGROUND_JOBS
+    path = paths.background_jobs(_quoted(namespace)) if namespace else paths.ALL_BACKGROUND_JOBS
     query = {
         "limit": str(_PAGE_SIZE),
         "labelSelector": label_selector,
@@ -137,6 +231,17 @@ def config_map(cluster: Cluster, name: str) -> Object | None:
     return _get_or_none(cluster, f"{paths.config_maps(cluster.operator_namespace)}/{name}")
 
 
+def namespaces(cluster: Cluster) -> list[str]:
+    listed = _request(cluster, "GET", "/api/v1/namespaces")["items"]
+    return [each["metadata"]["name"] for each in listed]
+
+
+def replace_config_map(cluster: Cluster, config_map: Object) -> Object:
+    """Fails where it was changed since it was read."""
+    path = f"{paths.config_maps(cluster.operator_namespace)}/{config_map['metadata']['name']}"
+    return _request(cluster, "PUT", path, None, config_map)
+
+
 def now(cluster: Cluster) -> datetime:
     """The API server's time, as of its latest answer."""
     return cluster.clock.now()
@@ -161,22 +266,56 @@ def _request(
     content_type: str = "application/json",
 ) -> Object:
     """JSON in, JSON out: the client's own models would take a second to import."""
+    response = _send(cluster, method, path, query, body, content_type)
+    try:
+        answer: Object = json.loads(response.data)
+    except ValueError as error:
+        host = cluster.client.configuration.host
+        raise CommandError(f"What answers at {host} is no API server: {error}") from error
+    return answer
+
+
+@contextmanager
+def _stream(
+    cluster: Cluster, path: str, query: Mapping[str, str], silent_seconds: int | None
+) -> Iterator[Any]:
+    """The answer as it comes in; it breaks where nothing comes for so long."""
+    timeout = (_CONNECT_SECONDS, silent_seconds)
+    response = _send(cluster, "GET", path, query, timeout=timeout)
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+def _send(
+    cluster: Cluster,
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    body: Any = None,
+    content_type: str = "application/json",
+    timeout: tuple[int, int | None] = (_CONNECT_SECONDS, _ANSWER_SECONDS),
+) -> Any:
+    """The answer, not read yet. Raises ApiException where the API server refuses."""
     request = cluster.client.param_serialize(
         method,
         path,
         query_params=[(name, value) for name, value in (query or {}).items() if value],
-        header_params={"Accept": "application/json", "Content-Type": content_type},
+        header_params={"Accept": "application/json, */*", "Content-Type": content_type},
         body=body,
         auth_settings=["BearerToken"],
     )
-    response = cluster.client.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
-    payload = response.read()
-    cluster.clock.observe(response.getheader("Date"))
+    response = cluster.client.call_api(*request, _request_timeout=timeout).response
+    cluster.clock.observe(response.headers.get("Date"))
     if not 200 <= response.status < 300:
-        text = payload.decode(errors="replace")
+        text = response.data.decode(errors="replace")
         raise ApiException(status=response.status, reason=response.reason, body=text)
-    answer: Object = json.loads(payload)
-    return answer
+    return response
+
+
+def _path(namespace: str, name: str) -> str:
+    return paths.background_job(_quoted(namespace), _quoted(name))
 
 
 def _quoted(name: str) -> str:

@@ -1,7 +1,6 @@
 """What goes wrong, in one plain sentence each."""
 
 import json
-import os
 from typing import Any
 
 from kubernetes.client import ApiException
@@ -59,6 +58,6 @@ def _root(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error).rpartition(": ")[2] or type(error).__name__

@@ -115,7 +115,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Attempts(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     run: int
     in_this_run: int
-    allowed_in_this_run: int
+    allowed_in_this_run: int | None
+    """None for a job that has finished."""
     retries: str
     in_all: int
     latest: tuple[Attempt, ...]
@@ -408,7 +409,7 @@ def _attempts(job: BackgroundJob) -> Attempts:
     return Attempts(
         run=status.run,
         in_this_run=status.next_attempt - 1,
-        allowed_in_this_run=attempts_allowed(job),
+        allowed_in_this_run=None if status.finished else attempts_allowed(job),
         retries=priority.explain_retries(job.spec),
         in_all=status.attempts_total,
         latest=status.attempts,

@@ -1,10 +1,11 @@
-"""How explanations look: text for people, JSON and YAML for programs."""
+"""How things look: text for people, JSON and YAML for programs."""
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,9 +16,9 @@ from rich.text import Text
 from bgjobs.cli.explain import Attempts, Explanation, Queue, Use
 from bgjobs.domain.policies.changes import clock
 from bgjobs.domain.ranking import Limit
-from bgjobs.domain.resource import Attempt
+from bgjobs.domain.resource import Attempt, BackgroundJob
 
-_COLOURS = {
+PHASE_STYLES = {
     "Succeeded": "green",
     "Running": "cyan",
     "Failed": "red",
@@ -38,9 +39,9 @@ class Format(StrEnum):
     NAME = "name"
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Where people read: with colours and wrapped text on a terminal, else plain."""
-    return Console(highlight=False, markup=False, emoji=False)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def dump(value: Any, output: Format) -> str:
@@ -48,6 +49,48 @@ def dump(value: Any, output: Format) -> str:
     if output is Format.JSON:
         return json.dumps(value, indent=2, ensure_ascii=False)
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def dump_objects(objects: Sequence[Any], output: Format) -> str:
+    """API objects: one as it is, several as a List; of each its name alone."""
+    if output is Format.NAME:
+        return "\n".join(reference(each) for each in objects)
+    return dump(_bare(objects[0]) if len(objects) == 1 else as_list(objects), output)
+
+
+def as_list(objects: Iterable[Any]) -> Any:
+    return {"apiVersion": "v1", "kind": "List", "items": [_bare(each) for each in objects]}
+
+
+def reference(raw: Any) -> str:
+    """An object as kubectl names it, which its other commands take."""
+    group, slash, _ = raw["apiVersion"].rpartition("/")
+    return f"{raw['kind'].lower()}{'.' if slash else ''}{group}/{raw['metadata']['name']}"
+
+
+def _bare(raw: Any) -> Any:
+    """Without what the API server keeps for itself, as kubectl shows it."""
+    metadata = {name: v for name, v in raw["metadata"].items() if name != "managedFields"}
+    return {**raw, "metadata": metadata}
+
+
+def progress(on: Console) -> Callable[[BackgroundJob], None]:
+    """Tells of a job on a line of its own whenever it says something new."""
+    began, told = monotonic(), ""
+
+    def tell(job: BackgroundJob) -> None:
+        nonlocal told
+        status = job.status
+        if status.message == told:
+            return
+        told = status.message
+        after = span(timedelta(seconds=monotonic() - began))
+        line = Text(f"{after:>6}  {job.metadata.name} {status.phase}: {printable(told)}")
+        if on.is_terminal:
+            line.truncate(on.width, overflow="ellipsis")
+        on.print(line, soft_wrap=True)
+
+    return tell
 
 
 def printable(text: str) -> str:
@@ -82,7 +125,7 @@ class Line(NamedTuple):
 
 def show_explanation(on: Console, explanation: Explanation, now: datetime) -> None:
     for label, text in explanation_lines(explanation, now):
-        style = _COLOURS.get(explanation.phase, "") if label == "State" else ""
+        style = PHASE_STYLES.get(explanation.phase, "") if label == "State" else ""
         for number, line in enumerate(_wrapped(on, Text(text, style), on.width - _LABEL_WIDTH)):
             on.print(
                 Text(("" if number else label).ljust(_LABEL_WIDTH), "bold") + line, soft_wrap=True
@@ -142,12 +185,10 @@ def _use(use: Use) -> str:
 
 
 def _attempt_lines(attempts: Attempts, now: datetime) -> Iterator[Line]:
-    if attempts.in_this_run:
-        count = f"{attempts.in_this_run} of {attempts.allowed_in_this_run} have ended"
-    else:
-        count = f"none of {attempts.allowed_in_this_run} has ended"
+    count, allowed = attempts.in_this_run, attempts.allowed_in_this_run
+    ended = f"{count} of {allowed} ended" if allowed else str(count)
     run = f" in run {attempts.run}" if attempts.run > 1 else ""
-    yield Line("Attempts", f"{count}{run} ({attempts.retries})")
+    yield Line("Attempts", f"{ended}{run} ({attempts.retries})")
     for attempt in attempts.latest:
         yield Line("", _attempt(attempt, now))
 

@@ -1,0 +1,124 @@
+"""Stays with a job: until it has finished, or with what its attempts print."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kubernetes.client import ApiException
+
+from bgjobs.cli import cluster as api
+from bgjobs.cli.cluster import Cluster
+from bgjobs.cli.errors import CommandError
+from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.kube import labels
+
+Tell = Callable[[BackgroundJob], None]
+
+Object = dict[str, Any]
+
+
+class Number(NamedTuple):
+    """Of an attempt: its run, and its place in that, both from 1."""
+
+    run: int
+    attempt: int
+
+
+FIRST = Number(1, 1)
+
+
+def until_finished(
+    cluster: Cluster, namespace: str, name: str, tell: Tell, print_from: Number | None = None
+) -> Object:
+    """Returns the job once it has finished; tells of it whenever it changes before.
+
+    Prints what its attempts print, from that one on. Raises CommandError where it is deleted.
+    """
+    printed: set[str] = set()
+    for raw in api.watch_background_job(cluster, namespace, name):
+        if raw is None:
+            break
+        job = parse(raw)
+        if print_from is not None:
+            _print_logs(cluster, job, print_from, printed)
+        if job.status.finished:
+            return raw
+        tell(job)
+    raise CommandError(f"BackgroundJob {name} was deleted before it finished.")
+
+
+def _print_logs(
+    cluster: Cluster, job: BackgroundJob, print_from: Number, printed: set[str]
+) -> None:
+    """Prints the logs that have begun, each to its end."""
+    for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid):
+        uid, number = pod["metadata"]["uid"], _number(pod)
+        if uid in printed or number is None or number < print_from:
+            continue
+        if _print_log(cluster, pod, number, is_followed=True):
+            printed.add(uid)
+
+
+def print_log(
+    cluster: Cluster, job: BackgroundJob, run: int | None, attempt: int | None, *, is_followed: bool
+) -> None:
+    """Prints the log of one attempt, else of the latest. Raises CommandError if none is there."""
+    name = job.metadata.name
+    pods = {
+        number: pod
+        for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid)
+        if (number := _number(pod)) is not None
+    }
+    recorded = {Number(each.run, each.attempt): each for each in job.status.attempts}
+    latest = max({*pods, *recorded}, default=None)
+    if latest is None:
+        raise CommandError(f"BackgroundJob {name} has made no attempt yet: {job.status.message}")
+    wanted = latest
+    if attempt is not None:
+        wanted = Number(run or latest.run, attempt)
+    if wanted in pods:
+        if not _print_log(cluster, pods[wanted], wanted, is_followed=is_followed):
+            raise CommandError(f"{_the_attempt(wanted)} of {name} has not begun to run yet.")
+        return
+    if wanted not in recorded:
+        raise CommandError(
+            f"{_the_attempt(wanted)} of {name} is not known: its latest is {latest.attempt} of run "
+            f"{latest.run}."
+        )
+    if (tail := recorded[wanted].log_tail) is None:
+        raise CommandError(
+            f"The log of {_the_attempt(wanted).lower()} of {name} is gone: it went with its pod."
+        )
+    print(tail, end="" if tail.endswith("\n") else "\n")
+    print(f"({_the_attempt(wanted)}: only the end of its log was kept.)", file=sys.stderr)
+
+
+def _the_attempt(number: Number) -> str:
+    return f"Attempt {number.attempt}" + (f" of run {number.run}" if number.run > 1 else "")
+
+
+def _print_log(cluster: Cluster, pod: Object, number: Number, *, is_followed: bool) -> bool:
+    """Whether there was a log to print: the container may not have begun."""
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    try:
+        with api.log(cluster, namespace, name, follow=is_followed) as pieces:
+            if is_followed:
+                print(f"({_the_attempt(number)}, pod {name})", file=sys.stderr)
+            sys.stdout.flush()
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+    except ApiException as error:
+        if error.status in (400, 404):
+            return False
+        raise
+    return True
+
+
+def _number(pod: Object) -> Number | None:
+    """None for a pod that merely bears our label."""
+    found = pod["metadata"]["labels"]
+    try:
+        return Number(int(found[labels.RUN]), int(found[labels.ATTEMPT]))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,265 @@
+"""What wait and logs do with an API server's answers, which a small HTTP server gives."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.builders import UID, background_job_json
+
+from bgjobs.cli.__main__ import run
+
+NAME = "stock"
+
+
+@dataclass
+class Server:
+    """The answers: to a GET of the job one after the other, its last one again and again."""
+
+    kubeconfig: Path
+    jobs: list[Any] = field(default_factory=list)
+    events: list[list[Any]] = field(default_factory=list)
+    """What each watch says before it ends."""
+    pods: list[Any] = field(default_factory=list)
+    logs: dict[str, bytes | int] = field(default_factory=dict)
+    """By pod: what it printed, or the status of a refusal."""
+    instead: Callable[[str], tuple[int, bytes]] | None = None
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        if match := re.search(r"/pods/([^/?]+)/log", path):
+            log = self.logs[match[1]]
+            return (log, _status(log)) if isinstance(log, int) else (200, log)
+        if "/pods" in path:
+            return 200, json.dumps({"items": self.pods}).encode()
+        if "watch=true" in path:
+            events = self.events.pop(0) if self.events else []
+            return 200, b"".join(json.dumps(event).encode() + b"\n" for event in events)
+        job = self.jobs.pop(0) if len(self.jobs) > 1 else self.jobs[0]
+        return (404, _status(404)) if job is None else (200, json.dumps(job).encode())
+
+
+def _status(code: int) -> bytes:
+    details = {"name": NAME}
+    return json.dumps({"kind": "Status", "message": f"HTTP {code}", "details": details}).encode()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    kubeconfig = tmp_path / "kubeconfig"
+    answers = Server(kubeconfig)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = (answers.instead or answers.answer)(self.path)
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        context = {"cluster": "c", "user": "u", "namespace": "shop"}
+        content = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": context}],
+            "clusters": [
+                {"name": "c", "cluster": {"server": f"http://127.0.0.1:{http.server_port}"}}
+            ],
+            "users": [{"name": "u", "user": {}}],
+        }
+        kubeconfig.write_text(yaml.safe_dump(content))
+        yield answers
+        http.shutdown()
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bgjob(server: Server, capfdbinary: pytest.CaptureFixture[bytes]) -> Command:
+    """Runs a command; returns its exit code and what it printed on stdout and stderr."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        exit_code = run([*arguments, "--kubeconfig", str(server.kubeconfig)])
+        printed, said = capfdbinary.readouterr()
+        return exit_code, printed.decode(), said.decode()
+
+    return command
+
+
+def job(phase: str, message: str, uid: str = UID, **status: Any) -> Any:
+    raw = background_job_json(NAME, uid=uid)
+    raw["status"] = {"phase": phase, "reason": "Queued", "message": message, **status}
+    return raw
+
+
+def pod(attempt: int, run: int = 1) -> Any:
+    labels = {"bgjobs.dev/run": str(run), "bgjobs.dev/attempt": str(attempt)}
+    name = f"pod-{run}-{attempt}"
+    return {"metadata": {"name": name, "namespace": "shop", "uid": name, "labels": labels}}
+
+
+def attempt(number: int, run: int = 1, **more: Any) -> Any:
+    return {
+        "run": run,
+        "attempt": number,
+        "jobName": "j",
+        "outcome": "Failed",
+        "reason": "Error",
+        **more,
+    }
+
+
+def told(said: str) -> list[str]:
+    """The lines without the time that each begins with."""
+    return [line.split(maxsplit=1)[1] for line in said.splitlines()]
+
+
+DONE = job("Succeeded", "Attempt 1 of 4 succeeded.")
+
+
+def test_wait_goes_on_when_a_watch_ends_and_tells_nothing_twice(
+    server: Server, bgjob: Command
+) -> None:
+    queued, runs = job("Pending", "It is queued."), job("Running", "It runs.")
+    server.jobs = [queued, queued, runs, DONE]
+    server.events = [[], [{"type": "MODIFIED", "object": runs}], [{"type": "BOOKMARK"}]]
+    assert bgjob("wait", NAME)[:2] == (0, f"backgroundjob.bgjobs.dev/{NAME} Succeeded\n")
+
+
+def test_wait_tells_each_state_once(server: Server, bgjob: Command) -> None:
+    queued, runs = job("Pending", "It is queued."), job("Running", "It runs.")
+    server.jobs = [queued, queued, DONE]
+    server.events = [[], [{"type": "MODIFIED", "object": each} for each in (runs, runs)]]
+    _, _, said = bgjob("wait", NAME)
+    assert told(said) == [f"{NAME} Pending: It is queued.", f"{NAME} Running: It runs."]
+
+
+@pytest.mark.parametrize("then", [None, job("Pending", "New.", uid="another")])
+def test_wait_ends_when_the_job_is_gone(server: Server, bgjob: Command, then: Any) -> None:
+    server.jobs = [job("Pending", "It is queued."), then]
+    exit_code, _, said = bgjob("wait", NAME)
+    assert exit_code == 1
+    assert said.splitlines()[-1] == f"error: BackgroundJob {NAME} was deleted before it finished."
+
+
+def test_logs_prints_the_latest_attempt(server: Server, bgjob: Command) -> None:
+    server.jobs, server.pods = [DONE], [pod(2), pod(1)]
+    server.logs = {"pod-1-1": b"first\n", "pod-1-2": b"second\n"}
+    assert bgjob("logs", NAME) == (0, "second\n", "")
+    assert bgjob("logs", NAME, "--attempt", "1") == (0, "first\n", "")
+
+
+def test_logs_finds_an_attempt_of_an_earlier_run(server: Server, bgjob: Command) -> None:
+    server.jobs = [job("Running", "It runs.", run=2)]
+    server.pods = [pod(1), pod(1, run=2)]
+    server.logs = {"pod-1-1": b"first run\n", "pod-2-1": b"second run\n"}
+    assert bgjob("logs", NAME, "--attempt", "1") == (0, "second run\n", "")
+    assert bgjob("logs", NAME, "--attempt", "1", "--run", "1") == (0, "first run\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "logs", "said"),
+    [
+        pytest.param(
+            (),
+            {},
+            {},
+            "BackgroundJob stock has made no attempt yet: It is queued.",
+            id="no attempt yet",
+        ),
+        pytest.param(
+            (),
+            {"attempts": [attempt(1)]},
+            {},
+            "The log of attempt 1 of stock is gone: it went with its pod.",
+            id="gone with its pod",
+        ),
+        pytest.param(
+            ("--attempt", "7"),
+            {"attempts": [attempt(2)]},
+            {},
+            "Attempt 7 of stock is not known: its latest is 2 of run 1.",
+            id="unknown",
+        ),
+        pytest.param(
+            (),
+            {},
+            {"pod-1-1": 400},
+            "Attempt 1 of stock has not begun to run yet.",
+            id="not begun",
+        ),
+    ],
+)
+def test_logs_that_are_not_there(
+    server: Server,
+    bgjob: Command,
+    arguments: tuple[str, ...],
+    status: Any,
+    logs: dict[str, bytes | int],
+    said: str,
+) -> None:
+    server.jobs = [job("Pending", "It is queued.", **status)]
+    server.pods, server.logs = [pod(1) for _ in logs], logs
+    assert bgjob("logs", NAME, *arguments) == (1, "", f"error: {said}\n")
+
+
+def test_logs_prints_what_was_kept_of_a_stopped_attempt(server: Server, bgjob: Command) -> None:
+    server.jobs = [job("Cancelled", "Cancelled.", attempts=[attempt(1, logTail="the end")])]
+    assert bgjob("logs", NAME) == (
+        0,
+        "the end\n",
+        "(Attempt 1: only the end of its log was kept.)\n",
+    )
+
+
+def test_logs_follows_one_attempt_after_the_other(server: Server, bgjob: Command) -> None:
+    queued, runs = job("Pending", "It is queued."), job("Running", "It runs.")
+    server.jobs = [queued, queued, runs, DONE]
+    server.pods = [pod(1), pod(2)]
+    server.logs = {"pod-1-1": b"first\n", "pod-1-2": b"second, without an end of line"}
+    exit_code, printed, said = bgjob("logs", NAME, "--follow")
+    assert (exit_code, printed) == (0, "first\nsecond, without an end of line")
+    assert "(Attempt 1, pod pod-1-1)\n(Attempt 2, pod pod-1-2)\n" in said
+
+
+def test_logs_waits_for_an_attempt_that_has_not_begun(server: Server, bgjob: Command) -> None:
+    queued = job("Pending", "It is queued.")
+    server.jobs, server.pods, server.logs = [queued], [pod(1)], {"pod-1-1": 400}
+    begins = {"type": "MODIFIED", "object": job("Running", "It runs.")}
+    ends = {"type": "MODIFIED", "object": DONE}
+    server.events = [[begins, ends]]
+
+    def answer(path: str) -> tuple[int, bytes]:
+        if "watch=true" in path:
+            server.logs = {"pod-1-1": b"at last\n"}
+        return server.answer(path)
+
+    server.instead = answer
+    assert bgjob("logs", NAME, "-f")[:2] == (0, "at last\n")
+
+
+def test_a_cluster_without_the_resource_is_told(server: Server, bgjob: Command) -> None:
+    server.instead = lambda _: (404, b"404 page not found\n")
+    for arguments in (("list",), ("explain", NAME), ("cancel", NAME)):
+        assert bgjob(*arguments) == (
+            1,
+            "",
+            "error: This cluster has no BackgroundJobs: install bgjobs first, or choose another "
+            "cluster with --context.\n",
+        )
+
+
+def test_an_answer_that_is_no_json_is_told(server: Server, bgjob: Command) -> None:
+    server.instead = lambda _: (200, b"<html>sign in</html>")
+    exit_code, _, said = bgjob("list")
+    assert exit_code == 1
+    assert re.fullmatch(r"error: What answers at http://\S+ is no API server: .*\n", said)
