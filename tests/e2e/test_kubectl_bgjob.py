@@ -1,0 +1,35 @@
+"""kubectl bgjob shows what real pods print."""
+
+import subprocess
+
+from tests.e2e.conftest import STATE
+from tests.plugin import PROGRAM
+
+from bgjobs_local.kubectl import Kubectl
+
+_NAMESPACE = "kubectl-bgjob"
+
+
+def _bgjob(*arguments: str) -> subprocess.CompletedProcess[str]:
+    options = ("-n", _NAMESPACE, "--kubeconfig", str(STATE / "kubeconfig"))
+    return subprocess.run(
+        [str(PROGRAM), *arguments, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+def test_logs_are_printed_while_a_job_runs_and_afterwards(kubectl: Kubectl) -> None:
+    kubectl("create", "namespace", _NAMESPACE)
+    submit = ("submit", "samples.jobs.Fail", "--name", "fails-once", "--param", "times=1")
+    done = _bgjob(*submit, "--follow")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("attempt ")] == [
+        "attempt 1",
+        "attempt 2",
+    ]
+    assert "backgroundjob.bgjobs.dev/fails-once Succeeded" in done.stdout
+    assert "attempt 1" in _bgjob("logs", "fails-once", "--attempt", "1").stdout
+    assert "attempt 2" in _bgjob("logs", "fails-once").stdout
