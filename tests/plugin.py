@@ -1,15 +1,17 @@
 """kubectl bgjob as people run it: a program of its own, with a kubeconfig."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests.server import Jobs, Server
+from tests.server import ROOT, Jobs, Server
 
 PROGRAM = Path(sys.executable).parent / "kubectl-bgjob"
 _WITHIN_S = 60
+_README_ROW = re.compile(r"^\| `(\w+.*?)` \| .*? \| (?:`(.*?)`(?: \|$|[:,]))?", re.MULTILINE)
 
 
 def run(
@@ -51,3 +53,9 @@ def commands(explanation: Any) -> list[str]:
         for kind in ("bgjob", "kubectl")
         if kind in remedy
     ]
+
+
+def readme_rows() -> list[tuple[str, str]]:
+    """Of README.md's table: each of the plugin's commands, and the one of kubectl beside it."""
+    section = (ROOT / "README.md").read_text().partition("\n## kubectl bgjob\n")[2]
+    return _README_ROW.findall(section.partition("\n## ")[0])

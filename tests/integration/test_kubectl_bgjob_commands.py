@@ -286,14 +286,14 @@ def test_a_job_that_is_not_there_is_told(jobs: Jobs) -> None:
 
 
 @pytest.fixture
-def failed(jobs: Jobs, request: pytest.FixtureRequest) -> Jobs:
+def failed(jobs: Jobs, name: str) -> Jobs:
     """Two failed jobs, one with a label, and a cancelled one, in a namespace of their own."""
-    own = watching.new_namespace(jobs.server, f"bulk-{abs(hash(request.node.nodeid)) % 10**8}")
-    for name in ("one", "two"):
-        submit(own, name, pods=_FAILS, retries=0)
+    own = watching.new_namespace(jobs.server, f"bulk-{name}")
+    for each in ("one", "two"):
+        submit(own, each, pods=_FAILS, retries=0)
     submit(own, "cancelled", cancelled=True)
-    for name in ("one", "two", "cancelled"):
-        wait_finished(own, name)
+    for each in ("one", "two", "cancelled"):
+        wait_finished(own, each)
     assert api.patch(own, "one", {"metadata": {"labels": {"team": "shop"}}}).status == 200
     return own
 
