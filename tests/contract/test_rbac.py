@@ -1,34 +1,19 @@
 """deploy/base/rbac.yaml grants the operator what it calls, and nothing more."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import pytest
 import yaml
 from tests import operating, watching
 from tests import server as api
-from tests.proxying import Request, proxy
+from tests.recording import Answered, Call, recorder
 from tests.server import ROOT, Jobs, Server
 from tests.watching import phase, reason, submit, wait, wait_event
 
 _NAMESPACE = "rbac"
 _NO_POD = "rbac.jobs.NoPod"
 """Its runtime names an account that is not there."""
-
-
-class Call(NamedTuple):
-    """What RBAC decides on."""
-
-    verb: str
-    group: str
-    resource: str
-
-
-class Answered(NamedTuple):
-    call: Call
-    status: int
 
 
 _ASKED_BY_THE_API_SERVER = Call("update", "bgjobs.dev", "backgroundjobs/finalizers")
@@ -50,7 +35,7 @@ def answered(
     watching.set_key(installed, "bgjobs-runtimes", _NO_POD, runtime)
     database = f"sqlite:///{directory / 'mirror.sqlite'}"
     with (
-        _recorder(installed) as (url, answered),
+        recorder(installed) as (url, answered),
         operating.running(installed, database, directory, url, BGJOBS_SWEEP_SECONDS="1"),
     ):
         _let_it_do_everything(jobs)
@@ -115,40 +100,3 @@ def granted() -> set[Call]:
 def _rules() -> list[Any]:
     documents = yaml.safe_load_all((ROOT / "deploy/base/rbac.yaml").read_text())
     return [rule for document in documents for rule in document.get("rules", ())]
-
-
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-
-
-def _call(method: str, target: str) -> Call | None:
-    """None for what is about no resource, such as discovery."""
-    url = urlsplit(target)
-    match url.path.strip("/").split("/"):
-        case ["api", _, "namespaces", _, *rest] | ["api", _, *rest] if rest:
-            group = ""
-        case ["apis", group, _, "namespaces", _, *rest] | ["apis", group, _, *rest] if rest:
-            pass
-        case _:
-            return None
-    resource, name, *sub = [*rest, ""]
-    if method == "GET":
-        watches = parse_qs(url.query).get("watch") == ["true"]
-        verb = "watch" if watches else "get" if name else "list"
-    elif method == "DELETE":
-        verb = "delete" if name else "deletecollection"
-    else:
-        verb = _VERBS[method]
-    return Call(verb, group, "/".join(filter(None, [resource, *sub])))
-
-
-@contextmanager
-def _recorder(server: Server) -> Iterator[tuple[str, set[Answered]]]:
-    """A way to the API server that records what it is asked: its address and its record."""
-    record: set[Answered] = set()
-
-    def answered(request: Request, status: int) -> None:
-        if call := _call(request.method, request.target):
-            record.add(Answered(call, status))
-
-    with proxy(server, answered=answered) as url:
-        yield url, record
