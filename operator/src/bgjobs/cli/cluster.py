@@ -221,10 +221,7 @@ def pods(cluster: Cluster, namespace: str, uid: str) -> list[Object]:
 
 
 def lease(cluster: Cluster, name: str) -> Object | None:
-    namespace = cluster.operator_namespace
-    return _get_or_none(
-        cluster, f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
-    )
+    return _get_or_none(cluster, paths.lease(cluster.operator_namespace, name))
 
 
 def config_map(cluster: Cluster, name: str) -> Object | None:
