@@ -43,8 +43,7 @@ def test_a_new_job_waits_with_a_message_before_any_operator_saw_it(jobs: Jobs, n
         "phase": "Pending",
         "reason": "Queued",
         "message": (
-            "Waiting for the operator. If this stays, look whether it runs: "
-            "kubectl get pods -n bgjobs-system"
+            "Waiting for the operator to start it. If this stays, see kubectl bgjob explain"
         ),
     }
 

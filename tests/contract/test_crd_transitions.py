@@ -23,7 +23,8 @@ _REASONS = {
 }
 _NO_UNDO = (
     "spec.cancelled: Forbidden: a cancel cannot be taken back: once the job is Cancelled, run it "
-    'again by setting "cancelled: false" and raising retryRequests by one in the same change'
+    'again by setting "cancelled: false" and raising retryRequests by one in the same change '
+    "(kubectl bgjob retry does)"
 )
 _BY_ONE = (
     "Forbidden: this counts requests and can only be raised by one: leave it out of your manifest "
@@ -31,7 +32,7 @@ _BY_ONE = (
 )
 _RETRY_OF_CANCELLED = (
     'spec.retryRequests: Forbidden: a cancelled job is retried by setting "cancelled: false" and '
-    "raising retryRequests by one in the same change"
+    "raising retryRequests by one in the same change (kubectl bgjob retry does)"
 )
 
 
