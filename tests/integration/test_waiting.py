@@ -172,8 +172,8 @@ def test_a_job_that_meets_a_quota_starts_once_there_is_room(server: Server, reso
     assert done.get("retriesUsed", 0) == 0
 
 
-_NO_ACCOUNT = "serviceAccountName: nobody\nnamespaces: [restricted]"
-_HOST_PATH = "volumes: [{name: h, hostPath: {path: /}}]\nnamespaces: [restricted]"
+_NO_ACCOUNT = "serviceAccountName: nobody\nnamespaces: [no-pod]"
+_HOST_PATH = "volumes: [{name: h, hostPath: {path: /}}]\nnamespaces: [no-pod]"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_job_that_gets_no_pod_says_why(
 @pytest.fixture(scope="module")
 def restricted(server: Server) -> Jobs:
     return watching.new_namespace(
-        server, "restricted", {"pod-security.kubernetes.io/enforce": "restricted"}
+        server, "no-pod", {"pod-security.kubernetes.io/enforce": "restricted"}
     )
 
 
