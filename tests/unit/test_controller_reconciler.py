@@ -762,6 +762,29 @@ async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() 
     assert len(operator.requests()) <= 2
 
 
+async def test_a_cancel_waits_in_no_hot_loop_for_the_pod_of_a_job_that_is_gone() -> None:
+    operator = await running_operator()
+    del operator.api.objects[f"{JOBS}/{operator.children[0]['metadata']['name']}"]
+    operator.views.doubtful.add(UID)
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert operator.shown == ("Cancelling", "Cancelling")
+    operator.requests()
+    await operator.work(after=1)
+    assert operator.requests() == ["LIST pods"]
+
+
+async def test_nor_for_a_pod_that_only_bears_our_labels() -> None:
+    operator = Operator()
+    operator.apply()
+    forged = pod_json(owner_uid="evil", resource_version="999999")
+    operator.views.put_pod(UID, reading.pod(forged))
+    await operator.work()
+    operator.apply(cancelled=True)
+    await operator.work()
+    assert "deletionTimestamp" in operator.children[0]["metadata"]
+
+
 async def test_a_success_that_its_watch_has_not_told_beats_a_cancel() -> None:
     operator = await running_operator()
     known = operator.views.pod(UID)

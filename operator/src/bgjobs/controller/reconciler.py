@@ -103,7 +103,7 @@ class Reconciler:
             # The status says why before the deletion, or a crash in between would forget it.
             shown = await self._show(job, decision)
             if shown is not job or decision.status == job.status or not decision.urgent:
-                await self._stop(shown, decision.stop)
+                await self._stop(shown, decision.stop, seen.pod)
             self._copy_to_mirror(shown)
             return
         if decision.start is not None and await self._start(job, decision.start):
@@ -236,16 +236,18 @@ class Reconciler:
             reason=reason, message=message, retry_at=self._now() + pause, tries=tries
         )
 
-    async def _stop(self, job: BackgroundJob, child: ChildJob) -> None:
-        """Deletes the child Job unless it has ended; a conflict means to look again."""
-        if child.deleting:
+    async def _stop(self, job: BackgroundJob, child: ChildJob, known: Pod | None) -> None:
+        """Deletes the child Job unless it, or its pod, is no longer as it was known.
+
+        A conflict means to look again.
+        """
+        if child.deleting or child.gone:
             return
         uid = job.metadata.uid
         seen = await self._observer.read_child(job, child)
         self._queue.add(uid)
         if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
             return
-        known = current(job, self._views.pod(uid))
         pod = await self._observer.read_pod(job, seen)
         if _phase(pod) is not _phase(known):
             return  # its watch lags, and what was decided on an old view may be wrong
