@@ -102,7 +102,7 @@ class Reconciler:
         if decision.stop is not None:
             # The status says why before the deletion, or a crash in between would forget it.
             shown = await self._show(job, decision)
-            if shown is not job or decision.status == job.status or not decision.urgent:
+            if shown is not job or decision.status == job.status:
                 await self._stop(shown, decision.stop, seen.pod)
             self._copy_to_mirror(shown)
             return
