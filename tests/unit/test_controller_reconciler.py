@@ -668,6 +668,20 @@ async def test_a_background_job_that_is_gone_is_forgotten() -> None:
     assert (list(operator.views), operator.admission.running) == ([], 0)
 
 
+async def test_a_look_that_fails_leaves_its_doubt() -> None:
+    operator = await running_operator()
+    name = operator.children[0]["metadata"]["name"]
+    del operator.api.objects[f"{JOBS}/{name}"]
+    del operator.api.objects[STOCK]
+    for doubts in (operator.views.left, operator.views.doubtful):
+        doubts.add(UID)
+        operator.api.wrong["GET"] = (ApiError(500, "", "busy"), False)
+        with pytest.raises(ApiError):
+            await operator.reconciler.reconcile(UID)
+        assert UID in doubts
+        operator.views.left.discard(UID)
+
+
 async def test_a_job_made_again_under_its_name_is_another_one() -> None:
     operator = Operator()
     operator.apply()

@@ -11,7 +11,7 @@ from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Views, settling
 
 _VIEW_TRUSTED_FOR = timedelta(seconds=30)
 """How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
@@ -105,8 +105,8 @@ class Observer:
             self._views.put_child(uid, child)
         elif not child.deleting and uid not in self._views.doubtful:
             return child
-        self._views.doubtful.discard(uid)
-        return await self.read_child(job, child)
+        with settling(self._views.doubtful, uid):
+            return await self.read_child(job, child)
 
     async def read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
         """The child Job's pod as it is now: its last words may not have been seen yet."""

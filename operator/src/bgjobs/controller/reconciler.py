@@ -21,7 +21,7 @@ from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, 
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Views, settling
 from bgjobs.mirror.writer import MirrorWriter
 
 _SHOWN_AFTER = timedelta(seconds=1)
@@ -119,9 +119,9 @@ class Reconciler:
         job = self._views.job(uid)
         if job is None or uid not in self._views.left:
             return job
-        self._views.left.discard(uid)
-        if job.status.phase is not Phase.SUCCEEDED:
-            job = await self._observer.read_job(job)
+        with settling(self._views.left, uid):
+            if job.status.phase is not Phase.SUCCEEDED:
+                job = await self._observer.read_job(job)
         if job is None:
             self._mirror.deleted(uid, self._now())
         elif job.status.phase is Phase.SUCCEEDED:  # the watch leaves those out

@@ -1,6 +1,7 @@
 """What the operator last saw of BackgroundJobs, child Jobs and pods, slim, by owner's uid."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
@@ -97,6 +98,20 @@ class Views:
         self.left.discard(uid)
         self.doubtful.discard(uid)
         self.unsure.discard(uid)
+
+
+@contextmanager
+def settling(doubts: set[str], uid: str) -> Iterator[None]:
+    """Takes a doubt away for a look that settles it, and puts it back where that fails.
+
+    What is told meanwhile is a doubt of its own.
+    """
+    doubts.discard(uid)
+    try:
+        yield
+    except BaseException:
+        doubts.add(uid)
+        raise
 
 
 def _version(job: BackgroundJob) -> int:
