@@ -182,6 +182,16 @@ def test_a_resume_before_the_attempt_has_ended_costs_no_retry_either() -> None:
     assert status.retries_used == 0
 
 
+def test_a_suspend_that_was_over_before_the_attempt_started_does_not_count_for_it() -> None:
+    job = background_job(suspend=True)
+    resumed = after(job, decide(see(job), CONFIG, LATER), suspend=False)
+    assert resumed.status.reason is Reason.SUSPENDED
+    decision = decide(see(resumed, child_job(deleted_at=LATER), running()), CONFIG, LATER)
+    assert decision.stop is None
+    status = decide(see(resumed, child_job(gone=True)), CONFIG, LATER).status
+    assert (status.attempts[0].outcome, status.retries_used) == (AttemptOutcome.JOB_DELETED, 1)
+
+
 def test_a_resume_that_finds_its_job_untouched_lets_it_run() -> None:
     job, decision = suspended_while_running()
     resumed = after(job, decision, suspend=False)

@@ -20,6 +20,7 @@ from bgjobs.domain.policies.changes import (
     finished,
     observed,
     seconds,
+    told_to_end_for_suspend,
     waiting,
 )
 from bgjobs.domain.policies.starting import CANNOT_START, obstacle
@@ -95,7 +96,7 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
         why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
         message = f"Cancelled{why} while attempt {child.attempt} was under way{_took(seen, now)}."
         return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
-    if spec.suspend or seen.job.status.reason is Reason.SUSPENDED:
+    if spec.suspend or told_to_end_for_suspend(seen.job.status):
         return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
     ref = seen.job.status.job_ref
     if ref is not None and ref.given_up:

@@ -73,6 +73,14 @@ def ref_to(child: ChildJob) -> JobRef:
     return JobRef(name=child.name, uid=child.uid, run=child.run, attempt=child.attempt)
 
 
+def told_to_end_for_suspend(status: Status) -> bool:
+    """Whether the attempt under way was told to end for a suspend, perhaps taken back by now.
+
+    A job that was suspended before names no child Job.
+    """
+    return status.reason is Reason.SUSPENDED and status.job_ref is not None
+
+
 def because(status: Status, reason: Reason, message: str) -> Status:
     """The status with this reason, and the phase that follows from it."""
     phase = phase_of(reason, status.next_attempt)

@@ -7,7 +7,15 @@ import msgspec
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import ChildJob, Observation
-from bgjobs.domain.policies.changes import because, finished, observed, ref_to, seconds, waiting
+from bgjobs.domain.policies.changes import (
+    because,
+    finished,
+    observed,
+    ref_to,
+    seconds,
+    told_to_end_for_suspend,
+    waiting,
+)
 from bgjobs.domain.policies.starting import lost_node
 from bgjobs.domain.resource import BackgroundJob, Reason, Status
 
@@ -36,7 +44,9 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
 
 
 def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
-    if not seen.job.spec.suspend and not _being_suspended(seen):
+    stopped = seen.child is not None and seen.child.deleting
+    taken_back = stopped and told_to_end_for_suspend(seen.job.status)
+    if not (seen.job.spec.suspend or taken_back):
         return None
     if seen.child is None:
         message = "Suspended: set spec.suspend to false to go on."
@@ -57,9 +67,3 @@ def _told_to_end(job: BackgroundJob, child: ChildJob, now: datetime) -> Status:
     since = before.stop_time if before and before.uid == child.uid else None
     ref = msgspec.structs.replace(ref_to(child), stop_time=since or seconds(now))
     return msgspec.structs.replace(observed(job), job_ref=ref)
-
-
-def _being_suspended(seen: Observation) -> bool:
-    """Whether an attempt that was told to end for a suspend, taken back by now, still does so."""
-    stopped = seen.child is not None and seen.child.deleting
-    return stopped and seen.job.status.reason is Reason.SUSPENDED
