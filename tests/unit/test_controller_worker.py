@@ -74,6 +74,16 @@ async def test_a_key_that_fails_is_tried_again_later(bench: Bench, fault: Except
     assert sorted(bench.begun) == ["a", "a", "b"]
 
 
+async def test_the_log_names_an_error_that_says_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.queue.add("a")
+    await bench.settle()
+    bench.ends["a"].set_exception(TimeoutError())
+    await bench.settle()
+    assert caplog.messages == ["a: tried again soon: TimeoutError"]
+
+
 async def test_a_standby_forgets_what_is_gone_and_keeps_the_rest() -> None:
     views, queue = Views(), WorkQueue(Time().now)
     for uid in ("stays", "left"):

@@ -33,7 +33,7 @@ from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.queue_report import ANNOTATION, LEASE, encode
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import configmaps, paths
-from bgjobs.kube.api import Api, ApiError, connect
+from bgjobs.kube.api import Api, ApiError, connect, in_words
 from bgjobs.kube.clock import ServerClock, boot_seconds
 from bgjobs.kube.views import Views
 from bgjobs.mirror.writer import MirrorWriter
@@ -87,7 +87,7 @@ async def _run(settings: Settings) -> int:
             logger.error("BackgroundJobs cannot be read%s (%s)", hint, error)
             return 1
         except (aiohttp.ClientError, TimeoutError) as error:
-            logger.error("the API server cannot be reached: %s", str(error) or "it does not answer")
+            logger.error("the API server cannot be reached: %s", in_words(error))
             return 1
         mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
         mirror.start()

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from bgjobs.kube import lease, paths
-from bgjobs.kube.api import REQUEST_ERRORS, Api, Object
+from bgjobs.kube.api import REQUEST_ERRORS, Api, Object, in_words
 from bgjobs.kube.lease import Lease
 
 LEASE_SECONDS = 10
@@ -110,7 +110,7 @@ class Elector:
             self._mine = None
             pause_seconds = _PAUSE_AFTER_ERROR_SECONDS
             what = "not renewed" if self.elected.is_set() else "neither read nor taken"
-            logger.warning("the Lease was %s: %s", what, str(error) or type(error).__name__)
+            logger.warning("the Lease was %s: %s", what, in_words(error))
         self._check()
         return pause_seconds
 
@@ -124,7 +124,9 @@ class Elector:
             if found is not None and found.holder == self._identity:
                 await self._write(found, "", {})
         except REQUEST_ERRORS as error:
-            logger.warning("the Lease was not given back, others wait for its end: %s", error)
+            logger.warning(
+                "the Lease was not given back, others wait for its end: %s", in_words(error)
+            )
 
     def _check(self) -> None:
         if self.elected.is_set() and not self.may_write():

@@ -9,7 +9,7 @@ from bgjobs import metrics
 from bgjobs.domain.decision import Event
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
 from bgjobs.kube import paths
-from bgjobs.kube.api import REQUEST_ERRORS, Api
+from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
 
 _MAX_WAITING = 10_000
 _COMPONENT = "bgjobs-operator"
@@ -74,4 +74,4 @@ class EventPoster:
             try:
                 await self._api.create(paths.events(namespace), manifest)
             except REQUEST_ERRORS as error:
-                logger.warning("an Event was not posted: %s", error)
+                logger.warning("an Event was not posted: %s", in_words(error))

@@ -5,7 +5,7 @@ import logging
 
 from bgjobs.domain.observation import Pod
 from bgjobs.kube import paths
-from bgjobs.kube.api import REQUEST_ERRORS, Api
+from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
 
 _MAX_BYTES = 16 * 1024
 _MAX_FOLLOWED = 50
@@ -52,6 +52,6 @@ class LogTails:
                 opened.set()
                 self._tails[pod_uid] = (self._tails[pod_uid] + chunk)[-_MAX_BYTES:]
         except REQUEST_ERRORS as error:
-            logger.info("%s is read no further: %s", path, error)
+            logger.info("%s is read no further: %s", path, in_words(error))
         finally:
             opened.set()

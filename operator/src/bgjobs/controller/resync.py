@@ -22,7 +22,7 @@ from bgjobs.domain.retention import (
     surplus,
 )
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
 from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
@@ -222,7 +222,7 @@ async def attempt(action: Callable[[], Awaitable[None]]) -> bool:
     try:
         await action()
     except (*REQUEST_ERRORS, SQLAlchemyError) as error:
-        logger.warning("%s is tried again: %s", action.__qualname__, error)
+        logger.warning("%s is tried again: %s", action.__qualname__, in_words(error))
         return False
     return True
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
-from bgjobs.kube.api import REQUEST_ERRORS
+from bgjobs.kube.api import REQUEST_ERRORS, in_words
 from bgjobs.kube.views import Views
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -57,7 +57,7 @@ class Workers:
         try:
             await self._reconcile(key)
         except REQUEST_ERRORS as error:
-            logger.warning("%s: tried again soon: %s", key, error or type(error).__name__)
+            logger.warning("%s: tried again soon: %s", key, in_words(error))
             self._try_again(key)
         except Exception:
             logger.exception("%s: a fault of the operator; tried again later", key)

@@ -40,6 +40,11 @@ REQUEST_ERRORS = (ApiError, FencedError, aiohttp.ClientError, OSError)
 """What a request raises that is not sent, refused or not answered; timeouts are OSErrors."""
 
 
+def in_words(error: BaseException) -> str:
+    """What to log of it: a timeout says nothing of its own."""
+    return str(error) or type(error).__name__
+
+
 class Api:
     """The API server behind one HTTP session."""
 

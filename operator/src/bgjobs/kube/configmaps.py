@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bgjobs.kube import paths
-from bgjobs.kube.api import REQUEST_ERRORS, Api
+from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
 
 _PAUSE_SECONDS = 1.0
 
@@ -33,5 +33,7 @@ async def follow(api: Api, namespace: str, name: str, seen: Seen) -> None:
                     continue
                 seen(None if event["type"] == "DELETED" else event["object"])
         except REQUEST_ERRORS as error:
-            logger.warning("the watch of ConfigMap %s/%s begins again: %s", namespace, name, error)
+            logger.warning(
+                "the watch of ConfigMap %s/%s begins again: %s", namespace, name, in_words(error)
+            )
         await asyncio.sleep(_PAUSE_SECONDS)
