@@ -220,7 +220,7 @@ class Reconciler:
             return
         message = (
             f"A Job named {start.job_name} exists that does not belong to this BackgroundJob; "
-            "it is left alone. Delete or rename it."
+            "it is left alone. Delete it, or make this BackgroundJob anew under another name."
         )
         if job.metadata.uid not in self._refusals:
             event = Event(type=EventType.WARNING, reason="AdoptionConflict", message=message)
