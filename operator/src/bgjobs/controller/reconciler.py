@@ -20,7 +20,7 @@ from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase, Refu
 from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
-from bgjobs.kube.api import Api, ApiError
+from bgjobs.kube.api import Api, ApiError, delete_options
 from bgjobs.kube.views import Views, settling
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -253,12 +253,7 @@ class Reconciler:
             return  # its watch lags, and what was decided on an old view may be wrong
         if pod is not None and pod.phase is PodPhase.RUNNING:
             await self._log_tails.follow(job.metadata.namespace, pod)
-        options = {
-            "kind": "DeleteOptions",
-            "apiVersion": "v1",
-            "propagationPolicy": "Foreground",
-            "preconditions": {"uid": seen.uid, "resourceVersion": seen.resource_version},
-        }
+        options = delete_options(seen.uid, seen.resource_version, "Foreground")
         try:
             await self._api.delete(paths.job(job.metadata.namespace, seen.name), options)
         except ApiError as error:

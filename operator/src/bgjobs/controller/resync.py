@@ -22,7 +22,7 @@ from bgjobs.domain.retention import (
     surplus,
 )
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options, in_words
 from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
@@ -192,7 +192,7 @@ class Resync:
             child, job, now
         )
 
-    async def _owner(self, found: "_Dispensable") -> BackgroundJob | None:
+    async def _owner(self, found: _Dispensable) -> BackgroundJob | None:
         """The BackgroundJob as it is now; None if it no longer exists."""
         raw = await self._api.get(paths.background_job(found.namespace, found.owner_name))
         owner = reading.or_none(parse, raw) if raw else None
@@ -201,15 +201,8 @@ class Resync:
     async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
         """Deletes what is still as it was seen; False where it is not. Lets starts go first."""
         await asyncio.sleep(_PAUSE_WHILE_JOBS_WAIT if len(self._queue) else _PAUSE_SECONDS)
-        preconditions = {"uid": uid, "resourceVersion": resource_version}
-        options = {
-            "kind": "DeleteOptions",
-            "apiVersion": "v1",
-            "propagationPolicy": "Background",
-            "preconditions": preconditions,
-        }
         try:
-            await self._api.delete(path, options)
+            await self._api.delete(path, delete_options(uid, resource_version, "Background"))
         except ApiError as error:
             if error.status != 409:
                 raise

@@ -148,6 +148,16 @@ class Api:
             return answer
 
 
+def delete_options(uid: str, resource_version: str, propagation: str) -> Object:
+    """Deletes only what is still as it was seen, else the answer is 409."""
+    return {
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "propagationPolicy": propagation,
+        "preconditions": {"uid": uid, "resourceVersion": resource_version},
+    }
+
+
 async def connect(
     clock: ServerClock,
     *,
