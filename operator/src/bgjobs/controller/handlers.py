@@ -55,9 +55,8 @@ def background_job_seen(
 
 def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
     uid = raw["metadata"]["labels"][labels.UID]
-    try:
-        seen = reading.pod(raw)
-    except (KeyError, ValueError):
+    seen = reading.or_none(reading.pod, raw)
+    if seen is None:
         return
     if type == "DELETED":
         views.remove_pod(uid, seen)
