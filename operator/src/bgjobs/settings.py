@@ -18,7 +18,7 @@ class Settings(
     """Each field is set by the environment variable BGJOBS_<FIELD IN CAPITALS>."""
 
     namespace: str = "bgjobs-system"
-    """Where the operator's ConfigMaps lie."""
+    """Where the operator's ConfigMaps and its Lease lie."""
     pod_name: str = ""
     """The name under which it leads, which no other process has at the same time.
 
