@@ -24,7 +24,7 @@ from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.controller.resync import Resync, attempt, repeat, until_done
+from bgjobs.controller.resync import Resync, repeat, try_once, until_done
 from bgjobs.controller.slow_starts import SlowStarts
 from bgjobs.controller.watching import watching
 from bgjobs.controller.worker import Workers, stand_by
@@ -246,5 +246,5 @@ def _queue_all(views: Views, queue: WorkQueue) -> None:
 
 
 async def _sweep(resync: Resync, every_seconds: int) -> None:
-    await attempt(resync.background_jobs)
+    await try_once(resync.background_jobs)
     await repeat(every_seconds, resync.background_jobs)

@@ -210,7 +210,7 @@ class Resync:
         return True
 
 
-async def attempt(action: Callable[[], Awaitable[None]]) -> bool:
+async def try_once(action: Callable[[], Awaitable[None]]) -> bool:
     """Does it, and returns whether the API server and the database let it."""
     try:
         await action()
@@ -222,7 +222,7 @@ async def attempt(action: Callable[[], Awaitable[None]]) -> bool:
 
 async def until_done(action: Callable[[], Awaitable[None]]) -> None:
     while True:
-        if await attempt(action):
+        if await try_once(action):
             return
         await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
 
@@ -230,4 +230,4 @@ async def until_done(action: Callable[[], Awaitable[None]]) -> None:
 async def repeat(every_seconds: float, action: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(every_seconds)
-        await attempt(action)
+        await try_once(action)
