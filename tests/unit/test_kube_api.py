@@ -1,4 +1,4 @@
-"""What an operator that may not write does send: nothing."""
+"""What an operator that may not write does send: nothing; and what it makes of broken answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bgjobs.kube.api import Api, FencedError, fenced
+from bgjobs.kube.api import REQUEST_ERRORS, Api, FencedError, fenced
 from bgjobs.kube.clock import ServerClock
 
 
@@ -22,6 +22,7 @@ class Server:
         self.queued = asyncio.Event()
         """Set once a request waits for a connection."""
         self.may_write = True
+        self.answer = "{}"
 
     async def take(self, request: web.Request) -> web.Response:
         if request.method == "GET":
@@ -29,7 +30,7 @@ class Server:
             await self.answering.wait()
         else:
             self.writes.append(request.method)
-        return web.json_response({})
+        return web.Response(text=self.answer)
 
 
 @pytest.fixture
@@ -91,6 +92,17 @@ async def test_a_write_that_waited_for_a_connection_asks_again_before_it_is_sent
         server.answering.set()
     assert isinstance(write.result(), FencedError)
     assert server.writes == []
+
+
+async def test_an_answer_that_breaks_off_is_an_error_of_the_request(
+    server: Server, api: Api
+) -> None:
+    server.answering.set()
+    server.answer = '{"type": "MODIFIED", "object": {"meta'
+    with pytest.raises(REQUEST_ERRORS):
+        await api.get("/jobs/a")
+    with pytest.raises(REQUEST_ERRORS):
+        [event async for event in api.watch("/jobs")]
 
 
 async def _outcome(api: Api) -> Exception | None:

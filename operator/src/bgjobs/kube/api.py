@@ -36,8 +36,11 @@ class FencedError(Exception):
     """A write that was not sent, since this process may not write: it does not lead."""
 
 
-REQUEST_ERRORS = (ApiError, FencedError, aiohttp.ClientError, OSError)
-"""What a request raises that is not sent, refused or not answered; timeouts are OSErrors."""
+REQUEST_ERRORS = (ApiError, FencedError, aiohttp.ClientError, OSError, orjson.JSONDecodeError)
+"""What a request raises that is not sent, refused or not answered in full.
+
+Timeouts are OSErrors.
+"""
 
 
 def in_words(error: BaseException) -> str:
