@@ -25,10 +25,12 @@ class Events(EventPoster):
 
 
 class Keeper(ConfigurationKeeper):
-    def __init__(self) -> None:
+    def __init__(self, *, leads: bool = True) -> None:
         self.events = Events()
         self.changes: list[None] = []
         super().__init__(self.events, Time().now, changed=lambda: self.changes.append(None))
+        if leads:
+            self.lead()
 
 
 def config_map(**data: str) -> dict[str, Any]:
@@ -47,6 +49,17 @@ def test_both_are_read_once_each_was_seen_or_found_absent() -> None:
     assert not keeper.read.is_set()
     keeper.seen(RUNTIMES, None)
     assert keeper.read.is_set()
+
+
+def test_a_standby_tells_what_is_wrong_once_it_leads_and_only_what_still_is() -> None:
+    keeper = Keeper(leads=False)
+    keeper.seen(ALLOWLIST, config_map(**{"no class": "handle"}))
+    keeper.seen(RUNTIMES, config_map(default="["))
+    keeper.seen(ALLOWLIST, config_map())
+    assert keeper.events.messages == []
+    keeper.lead()
+    [message] = keeper.events.messages
+    assert message.startswith("bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: ")
 
 
 def test_a_good_config_map_is_in_force_and_its_problem_gone() -> None:

@@ -19,6 +19,7 @@ from tests.unit.builders import (
 
 from bgjobs.controller.resync import Resync
 from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.names import child_job_name
 from bgjobs.domain.resource import JobRef, Phase, Status
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import labels, paths
@@ -27,6 +28,7 @@ from bgjobs.kube.views import Views
 from bgjobs.mirror.schema import METADATA
 from bgjobs.mirror.writer import MirrorWriter
 
+_CURRENT = child_job_name("stock", UID, 2, 1)
 _RETENTION = Retention(
     succeeded_seconds=3600,
     unsuccessful_seconds=3600,
@@ -175,7 +177,7 @@ async def test_the_background_job_of_a_young_child_job_is_not_read(scene: Scene)
 
 async def test_what_is_under_way_is_not_asked_about(scene: Scene) -> None:
     scene.views.put_job(background_job(Status(run=2)))
-    scene.put(child("current", 2, None))
+    scene.put(child(_CURRENT, 2, None))
     await scene.deletions()
     assert scene.api.got == []
 
@@ -183,7 +185,7 @@ async def test_what_is_under_way_is_not_asked_about(scene: Scene) -> None:
 async def test_whether_it_may_go_is_asked_of_its_job_as_it_is_now(scene: Scene) -> None:
     scene.views.put_job(background_job(Status(phase=Phase.FAILED, run=2)))
     scene.put_owner("Running")
-    scene.put(child("current", 2, None))
+    scene.put(child(_CURRENT, 2, None))
     assert await scene.deletions() == []
     assert scene.api.got == [_OWNER]
 
@@ -204,19 +206,26 @@ async def test_of_jobs_that_nothing_watches_no_child_job_is_kept(scene: Scene) -
 
 async def test_a_new_leader_sees_what_there_is_and_deletes_nothing(scene: Scene) -> None:
     scene.put_owner("Running")
-    scene.put(child("old", 1, _LONG_AGO), child("current", 2, None))
-    scene.api.objects["pod"] = {"kind": "Pod", **pod_json(run=2, owner_uid="uid-current")}
+    scene.put(child("old", 1, _LONG_AGO), child(_CURRENT, 2, None))
+    scene.api.objects["pod"] = {"kind": "Pod", **pod_json(run=2, owner_uid=f"uid-{_CURRENT}")}
     await scene.resync.catch_up()
     await scene.resync.deletions()
     job, child_now, pod = scene.views.job(UID), scene.views.child(UID), scene.views.pod(UID)
     assert job is not None
     assert job.status.phase is Phase.RUNNING
     assert child_now is not None
-    assert child_now.name == "current"
+    assert child_now.name == _CURRENT
     assert pod is not None
     assert pod.run == 2
     assert scene.views.heard_at == NOW
     assert scene.api.deleted == []
+
+
+async def test_a_job_that_only_bears_our_labels_is_not_taken_for_a_child(scene: Scene) -> None:
+    scene.put_owner("Running")
+    scene.put(child("strange", 2, None))
+    await scene.resync.catch_up()
+    assert scene.views.child(UID) is None
 
 
 async def test_a_new_leader_looks_at_what_is_under_way_before_what_waits(scene: Scene) -> None:
@@ -225,7 +234,7 @@ async def test_a_new_leader_looks_at_what_is_under_way_before_what_waits(scene: 
     waits = background_job_json(name="waits", uid="waits")
     scene.api.objects = {"waits": {"kind": "BackgroundJob", **waits}, **scene.api.objects}
     scene.put_owner("Running")
-    scene.put(child("current", 2, None))
+    scene.put(child(_CURRENT, 2, None))
     await scene.resync.catch_up()
     assert await scene.order() == [UID, "waits"]
 

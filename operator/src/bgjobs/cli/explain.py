@@ -16,7 +16,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decide import decide
 from bgjobs.domain.observation import ChildJob, Observation, Pod
 from bgjobs.domain.policies.changes import attempts_allowed, clock
-from bgjobs.domain.policies.starting import CANNOT_START
+from bgjobs.domain.policies.obstacles import CANNOT_START
 from bgjobs.domain.queue_report import LEASE, QueueReport
 from bgjobs.domain.ranking import (
     AGED_START_EVERY,

@@ -34,10 +34,17 @@ class ConfigurationKeeper:
         self._changed = changed
         self._metadata: dict[str, dict[str, Any]] = {}
         self._unread = set(_FIELDS)
+        self._leads = False
         self.read = asyncio.Event()
         """Set once each ConfigMap was read, or found absent."""
         missing = dict.fromkeys(_FIELDS, "it has not been read yet")
         self.current = Configuration(problems=missing)
+
+    def lead(self) -> None:
+        """From here on Events tell what is wrong; on a standby they would only repeat it."""
+        self._leads = True
+        for name, problem in self.current.problems.items():
+            self._tell(name, problem)
 
     def seen(self, name: str, config_map: dict[str, Any] | None) -> None:
         """Takes the ConfigMap over if it can be read, else keeps the last good one."""
@@ -52,20 +59,24 @@ class ConfigurationKeeper:
             logger.info("ConfigMap %s is in force: %s keys", name, len(changes[field]))
         except ConfigurationError as error:
             problems[name] = str(error)
-            self._warn(name, str(error), known=getattr(self.current, field) is not None)
+            logger.error("ConfigMap %s is broken, %s: %s", name, self._until_mended(name), error)
+            if self._leads:
+                self._tell(name, str(error))
         self.current = msgspec.structs.replace(self.current, problems=problems, **changes)
         self._unread.discard(name)
         if not self._unread:
             self.read.set()
         self._changed()
 
-    def _warn(self, name: str, problem: str, *, known: bool) -> None:
-        until = (
-            "the last good version stays in force" if known else "no job starts until it is mended"
-        )
-        logger.error("ConfigMap %s is broken, %s: %s", name, until, problem)
+    def _until_mended(self, name: str) -> str:
+        field, _ = _FIELDS[name]
+        if getattr(self.current, field) is None:
+            return "no job starts until it is mended"
+        return "the last good version stays in force"
+
+    def _tell(self, name: str, problem: str) -> None:
         if metadata := self._metadata.get(name):
-            message = f"{problem.rstrip('. ')}. {until.capitalize()}."
+            message = f"{problem.rstrip('. ')}. {self._until_mended(name).capitalize()}."
             event = Event(type=EventType.WARNING, reason="ConfigurationInvalid", message=message)
             self._events.post_about_config_map(
                 metadata["namespace"], name, metadata["uid"], event, self._now()

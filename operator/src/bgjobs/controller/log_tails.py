@@ -8,7 +8,7 @@ from bgjobs.kube import paths
 from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
 
 _MAX_BYTES = 16 * 1024
-_MAX_FOLLOWED = 50
+_MAX_FOLLOWED = 16
 _OPENED_WITHIN_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)

@@ -60,10 +60,10 @@ class Observer:
         name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
         raw = await self._api.get(paths.job(metadata.namespace, name))
         self._views.unsure.discard(metadata.uid)
-        if raw is None or reading.owner_uid(raw) != metadata.uid:
-            return None
-        self._views.put_child(metadata.uid, reading.child_job(raw))
-        return self._views.child(metadata.uid)
+        child = reading.child_of(raw, metadata.uid) if raw else None
+        if child is not None:
+            self._views.put_child(metadata.uid, child)
+        return current(job, self._views.child(metadata.uid))
 
     async def read_child(self, job: BackgroundJob, known: ChildJob) -> ChildJob | None:
         """The child Job as it is now, marked gone where it is."""

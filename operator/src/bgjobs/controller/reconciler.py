@@ -176,16 +176,16 @@ class Reconciler:
         except ApiError as error:
             await self._refused(job, start, error)
             return False
-        self._took(job, raw)
+        self._took(job, reading.child_job(raw))
         return True
 
-    def _took(self, job: BackgroundJob, raw: dict[str, Any]) -> None:
+    def _took(self, job: BackgroundJob, child: ChildJob) -> None:
         uid = job.metadata.uid
         self._views.unsure.discard(uid)
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._hints.forget(uid)
-        self._views.put_child(uid, reading.child_job(raw))
+        self._views.put_child(uid, child)
         self._queue.add_at(uid, self._now() + _SHOWN_AFTER)
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
@@ -215,8 +215,8 @@ class Reconciler:
         raw = await self._api.get(paths.job(job.metadata.namespace, start.job_name))
         if raw is None:
             return
-        if reading.owner_uid(raw) == job.metadata.uid:
-            self._took(job, raw)
+        if child := reading.child_of(raw, job.metadata.uid):
+            self._took(job, child)
             return
         message = (
             f"A Job named {start.job_name} exists that does not belong to this BackgroundJob; "

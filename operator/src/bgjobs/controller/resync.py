@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bgjobs import metrics
 from bgjobs.controller.observing import current
 from bgjobs.controller.workqueue import NORMAL, URGENT, WorkQueue
+from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.resource import BackgroundJob, Metadata, parse
 from bgjobs.domain.retention import (
@@ -96,10 +97,10 @@ class Resync:
         began = self._now()
         listed, dispensable = set(), []
         async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
-            metadata, child = raw["metadata"], reading.or_none(reading.child_job, raw)
+            metadata = raw["metadata"]
             uid = metadata["labels"][labels.UID]
             listed.add(metadata["uid"])
-            if child is None or reading.owner_uid(raw) != uid:
+            if (child := reading.child_of(raw, uid)) is None:
                 continue
             job, name = self._views.job(uid), metadata.get("annotations", {}).get(labels.NAME)
             # Those that no view tells of must be old, since their BackgroundJob is to be read.
@@ -112,6 +113,8 @@ class Resync:
                 dispensable.append(_Dispensable(child, metadata["namespace"], name, uid))
             if job is None or job.status.finished:
                 continue
+            if child.name != child_job_name(job.metadata.name, uid, child.run, child.attempt):
+                continue  # it only bears our labels
             known = self._views.child(uid)
             self._views.put_child(uid, child)
             if known is None or child.deleting or child.succeeded or child.failed_message:

@@ -24,6 +24,13 @@ def owner_uid(raw: dict[str, Any]) -> str | None:
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
+def child_of(raw: dict[str, Any], uid: str) -> ChildJob | None:
+    """The child Job, unless it is no BackgroundJob's, or another one's than that of the uid."""
+    if owner_uid(raw) != uid or raw["metadata"].get("labels", {}).get(labels.UID) != uid:
+        return None
+    return or_none(child_job, raw)
+
+
 def child_job(raw: dict[str, Any]) -> ChildJob:
     """Raises KeyError or ValueError where the labels of a child Job are missing."""
     metadata, status = raw["metadata"], raw.get("status", {})

@@ -23,7 +23,7 @@ from bgjobs.domain.policies.changes import (
     told_to_end_for_suspend,
     waiting,
 )
-from bgjobs.domain.policies.starting import CANNOT_START, obstacle
+from bgjobs.domain.policies.obstacles import CANNOT_START, obstacle
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,

@@ -8,7 +8,7 @@ from bgjobs.domain import priority
 from bgjobs.domain.conditions import with_condition
 from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.phase import phase_of
-from bgjobs.domain.policies.starting import CANNOT_START
+from bgjobs.domain.policies.obstacles import CANNOT_START
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,

@@ -63,6 +63,13 @@ def due(job: BackgroundJob) -> datetime:
     return job.metadata.creation_timestamp + delay
 
 
+def _has_waited_since(job: BackgroundJob) -> datetime:
+    """When a job that was started by hand began to wait, whatever it was to wait for."""
+    if job.status.next_attempt > 1:
+        return job.status.attempts[-1].finish or job.metadata.creation_timestamp
+    return job.metadata.creation_timestamp
+
+
 def delayed(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
     job = seen.job
     when = due(job)
@@ -106,11 +113,12 @@ def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
             f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority: "
             f"{why}. Raise startRequests by one to go first."
         )
+    by_hand = job.spec.start_requests > job.status.observed_start_requests
     candidate = Candidate(
         uid=job.metadata.uid,
-        by_hand=job.spec.start_requests > job.status.observed_start_requests,
+        by_hand=by_hand,
         priority=job.spec.priority,
-        could_start_since=min(due(job), now),
+        could_start_since=_has_waited_since(job) if by_hand else due(job),
         group=runtime.key,
         group_limit=runtime.settings.max_concurrent or 0,
     )

@@ -16,7 +16,7 @@ from bgjobs.domain.policies.changes import (
     told_to_end_for_suspend,
     waiting,
 )
-from bgjobs.domain.policies.starting import lost_node
+from bgjobs.domain.policies.obstacles import lost_node
 from bgjobs.domain.resource import BackgroundJob, Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)

@@ -15,7 +15,7 @@ from bgjobs.domain.policies.changes import (
     observed,
     ref_to,
 )
-from bgjobs.domain.policies.starting import lost_node, obstacle
+from bgjobs.domain.policies.obstacles import lost_node, obstacle
 from bgjobs.domain.resource import Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
