@@ -17,6 +17,7 @@ import yaml
 from tests import server as api
 from tests.server import ROOT, Server
 
+from bgjobs.domain.resource import TERMINAL_PHASES
 from bgjobs_local.processes import ENVIRONMENT
 
 _READY_WITHIN_S = 30
@@ -60,7 +61,14 @@ def delete_leftovers(server: Server) -> None:
     And the Lease of an operator that was killed, whose end would be waited for.
     """
     api.request(server, "DELETE", LEASE)
+    delete_unfinished(server)
+
+
+def delete_unfinished(server: Server) -> None:
+    """BackgroundJobs that would hold the places of others."""
     for job in api.request(server, "GET", _ALL).body["items"]:
+        if job["status"]["phase"] in TERMINAL_PHASES:
+            continue
         where, name = job["metadata"]["namespace"], job["metadata"]["name"]
         api.request(
             server,

@@ -476,6 +476,6 @@ def test_a_value_on_the_command_line_is_json_or_else_text(
 
 def test_check_prints_the_samples_as_lines_of_an_allowlist(image: Image) -> None:
     ended = on_a_laptop(image, "check", "samples.jobs")
-    names = ["Echo", "Sleep", "Fail", "Exit", "Output", "Crash", "Memory", "Later"]
+    names = ["Echo", "Sleep", "Nap", "Fail", "Exit", "Output", "Crash", "Memory", "Later"]
     assert ended.stdout == "".join(f"samples.jobs.{name}: handle\n" for name in names)
     assert ended.returncode == 0

@@ -72,6 +72,12 @@ def name(request: pytest.FixtureRequest) -> str:
     return f"job-{digest[:12]}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_under_way(server: Server) -> Iterator[None]:
+    yield
+    operating.delete_unfinished(server)
+
+
 @pytest.fixture(autouse=True)
 def _operator_survives(operator: Operator) -> Iterator[None]:
     yield
