@@ -105,6 +105,8 @@ def test_queued_behind_higher_priority(jobs: Jobs, name: str, operator: Operator
         _told(jobs, operator, max_concurrent=1)
         explanation = explain(jobs, name)
         urgent = explain(jobs, f"{name}-urgent")
+    for each in (name, f"{name}-urgent"):
+        wait_finished(jobs, each)
     assert "the operator runs as many jobs as it may, 1" in explanation["cause"]
     assert "1 job is ahead: 1 of High priority." in explanation["cause"]
     queue = explanation["queue"]
@@ -115,7 +117,7 @@ def test_queued_behind_higher_priority(jobs: Jobs, name: str, operator: Operator
     assert commands(explanation) == [
         *_start(jobs, name),
         _patch(jobs, name, '"priority":"High"'),
-        "kubectl set env deployment/bgjobs-operator BGJOBS_MAX_CONCURRENT=100 -n bgjobs-system",
+        "kubectl set env deployment/bgjobs-operator BGJOBS_MAX_CONCURRENT=2 -n bgjobs-system",
     ]
 
 

@@ -58,6 +58,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         def do_GET(self) -> None:
             code, body = (answers.instead or answers.answer)(self.path)
             self.send_response(code)
+            if code == 429:
+                self.send_header("Retry-After", "0")
             self.end_headers()
             self.wfile.write(body)
 
@@ -263,3 +265,10 @@ def test_an_answer_that_is_no_json_is_told(server: Server, bgjob: Command) -> No
     exit_code, _, said = bgjob("list")
     assert exit_code == 1
     assert re.fullmatch(r"error: What answers at http://\S+ is no API server: .*\n", said)
+
+
+def test_a_busy_api_server_is_asked_again_when_it_says_so(server: Server, bgjob: Command) -> None:
+    answers = [(429, b"busy"), (429, b"busy"), (200, b'{"items": [], "metadata": {}}')]
+    server.instead = lambda _: answers.pop(0)
+    assert bgjob("list") == (0, "", "There are no such BackgroundJobs in the namespace shop.\n")
+    assert answers == []

@@ -302,7 +302,7 @@ def wait(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.UNFINISHED),
         ),
@@ -355,7 +355,7 @@ def cancel(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME...]",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.CANCEL.phases),
         ),
@@ -387,7 +387,7 @@ def retry(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME...]",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.RETRY.phases),
         ),
@@ -413,7 +413,7 @@ def start(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.START.phases),
         ),
@@ -433,7 +433,7 @@ def suspend(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.SUSPEND.phases),
         ),
@@ -453,7 +453,7 @@ def resume(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="Names of BackgroundJobs.",
             autocompletion=suggestions.jobs(changes.RESUME.phases),
         ),

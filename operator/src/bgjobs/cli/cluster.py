@@ -15,6 +15,7 @@ from urllib.parse import quote
 import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
+from urllib3 import Retry
 
 from bgjobs.cli.errors import API_ERRORS, CommandError, sentence, status_object
 from bgjobs.kube import labels, paths
@@ -27,6 +28,8 @@ _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 30
 _SECONDS_BETWEEN_BOOKMARKS = 90
 """The API server sends one every minute, so a watch that is silent for longer is broken."""
+_ONLY_WHEN_TOLD_TO = Retry(5, connect=0, read=0, redirect=0, other=0, allowed_methods=None)
+"""A busy API server says when to ask again (Retry-After)."""
 _FAILING_FOR_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 
@@ -58,7 +61,7 @@ def connected(
     server refuses or does not answer within the block.
     """
     settings = Configuration()
-    settings.retries = False
+    settings.retries = _ONLY_WHEN_TOLD_TO
     default = _configure(settings, kubeconfig, context)
     given = {"--context": context, "--kubeconfig": kubeconfig}
     cluster = Cluster(

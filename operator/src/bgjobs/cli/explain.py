@@ -428,13 +428,13 @@ def _remedies(
             commands.operators("see whether its pod is there", "get", "pods"),
             commands.operators("see why it ended", "logs", deployment, "--previous"),
         )
-    full = {use.of for use in queue.limits if use.is_full} if queue else set()
+    full = {use.of: use.limit for use in queue.limits if use.is_full} if queue else {}
     runtimes = facts.configuration.runtimes
     holds = Holds(
         paused_by=paused_by(runtimes, facts.job.spec.class_) if runtimes else None,
         runtime=_runtime_key(facts, facts.job),
         node=facts.pod.node_name if facts.pod else None,
-        operator_is_full=Limit.OPERATOR in full,
+        operator_limit=full.get(Limit.OPERATOR, 0),
         runtime_is_full=Limit.RUNTIME in full,
         problems=facts.configuration.problems,
     )

@@ -133,7 +133,8 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str | None = None
     runtime: str = "default"
     node: str | None = None
-    operator_is_full: bool = False
+    operator_limit: int = 0
+    """Of jobs that run at once, where it is reached."""
     runtime_is_full: bool = False
     problems: Mapping[str, str] = msgspec.field(default_factory=dict)
 
@@ -200,11 +201,16 @@ def _queued(commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
         found.append(commands.start())
         if commands.job.spec.priority is not Priority.HIGH:
             found.append(commands.raise_priority())
-    if holds.operator_is_full:
+    if holds.operator_limit:
         found.append(
             commands.operators(
                 "let more jobs run at once (platform engineers)",
-                *("set", "env", "deployment/bgjobs-operator", "BGJOBS_MAX_CONCURRENT=100"),
+                *(
+                    "set",
+                    "env",
+                    "deployment/bgjobs-operator",
+                    f"BGJOBS_MAX_CONCURRENT={2 * holds.operator_limit}",
+                ),
             )
         )
     return tuple(found)
