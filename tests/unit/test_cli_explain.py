@@ -417,6 +417,20 @@ def test_a_job_that_was_started_by_hand_is_ahead_of_all() -> None:
     assert [ahead.why for ahead in explanation.queue.ahead] == ["started by hand", "High priority"]
 
 
+def test_a_job_waits_behind_those_that_fill_its_runtime() -> None:
+    explanation = explained(
+        background_job(),
+        configuration=runtimes(shop=Runtime(image="shop:1", max_concurrent=2)),
+        others=(
+            other("running", under_way=True),
+            other("urgent", priority=Priority.HIGH),
+            other("elsewhere", class_="other.jobs.Job", priority=Priority.HIGH),
+        ),
+    )
+    assert explanation.queue is not None
+    assert [ahead.job for ahead in explanation.queue.ahead] == ["shop/urgent"]
+
+
 def test_what_may_not_be_seen_is_said_and_the_rest_is_explained() -> None:
     explanation = explained(
         background_job(),

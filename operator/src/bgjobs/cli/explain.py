@@ -95,7 +95,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where a job stands among those that could start, as far as the reader may see them."""
 
     place: int
-    """1 starts next. Of its own runtime's jobs where that runtime has no place left."""
+    """1 starts next. Of its own runtime's jobs alone where those before it fill its runtime."""
     waiting: int
     ahead: tuple[Ahead, ...]
     """The first few."""
@@ -187,7 +187,7 @@ def _decided(facts: Facts) -> tuple[Status, Candidate | None]:
         return job.status, None
     observation = Observation(job=job, child=facts.child, pod=facts.pod)
     decision = decide(observation, facts.configuration, facts.now)
-    if decision.status.reason is Reason.CONFIGURATION_INVALID and _may_be_in_force(facts):
+    if decision.status.reason is Reason.CONFIGURATION_INVALID and _knows_more(facts):
         return job.status, None
     if decision.status.reason is Reason.STARTING and job.status.reason in CANNOT_START:
         # The operator has seen more than the pod: why the Job gets none.
@@ -205,9 +205,10 @@ def _is_refused(job: BackgroundJob, now: datetime) -> bool:
     return job.status.reason is Reason.QUEUED and now < tried_again
 
 
-def _may_be_in_force(facts: Facts) -> bool:
-    """Whether the operator may have a good configuration though none could be read here."""
-    return facts.job.status.reason is not Reason.CONFIGURATION_INVALID
+def _knows_more(facts: Facts) -> bool:
+    """Whether the operator may have a configuration that could not be read here."""
+    is_waiting = facts.job.status.reason is Reason.CONFIGURATION_INVALID
+    return not (is_waiting and facts.configuration.problems)
 
 
 # The queue.
@@ -231,11 +232,11 @@ def _queue(facts: Facts, me: Candidate) -> Queue:
     places = {
         c.group: c.group_limit - running[c.group] for c in candidates.values() if c.group_limit
     }
-    among = list(candidates.values())
-    if places.get(me.group, 1) <= 0:
-        among, places = [c for c in among if c.group == me.group], {}
-    order = list(predicted_starts(among, facts.now, ageing, since_aged, places))
-    place = next((n for n, c in enumerate(order) if c.uid == me.uid), len(order))
+    order = list(predicted_starts(candidates.values(), facts.now, ageing, since_aged, places))
+    if me not in order:
+        own = [each for each in candidates.values() if each.group == me.group]
+        order = list(predicted_starts(own, facts.now, ageing, since_aged, {}))
+    place = order.index(me)
     ahead = [Ahead(job=jobs[other.uid].key, why=_why_ahead(other, me)) for other in order[:place]]
     return Queue(
         place=place + 1,
