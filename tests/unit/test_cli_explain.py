@@ -431,6 +431,15 @@ def test_a_job_waits_behind_those_that_fill_its_runtime() -> None:
     assert [ahead.job for ahead in explanation.queue.ahead] == ["shop/urgent"]
 
 
+def test_a_refusal_stands_until_the_next_try_is_known() -> None:
+    status = late(Reason.QUOTA_EXCEEDED, minutes=0, message="exceeded quota: jobs")
+    explanation = explained(background_job(status))
+    assert (explanation.cause, explanation.next and explanation.next.time) == (
+        "exceeded quota: jobs",
+        NOW,
+    )
+
+
 def test_what_may_not_be_seen_is_said_and_the_rest_is_explained() -> None:
     explanation = explained(
         background_job(),

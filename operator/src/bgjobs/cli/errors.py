@@ -58,6 +58,9 @@ def _root(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
+    text = str(error)
+    if "[SSL: " in text:
+        return text.rpartition("] ")[2]
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    return text.rpartition(": ")[2] or type(error).__name__

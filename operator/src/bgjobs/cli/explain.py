@@ -377,9 +377,11 @@ def _next(facts: Facts, status: Status, queue: Queue | None) -> Next | None:
         return None
     if facts.under_way:
         return _next_of_attempt(facts, status)
-    if status.next_attempt_time is not None and status.next_attempt_time > facts.now:
-        tried = "is tried again" if status.reason in _REFUSED else "may start"
-        return _at(status.next_attempt_time, f"attempt {status.next_attempt} {tried}")
+    due, attempt = status.next_attempt_time, f"attempt {status.next_attempt}"
+    if due is not None and status.reason in _REFUSED:
+        return _at(due, f"{attempt} is tried again")
+    if due is not None and due > facts.now:
+        return _at(due, f"{attempt} may start")
     if queue is not None and queue.place > 1:
         aged = queue.long_waiting_from
         return _at(
