@@ -693,6 +693,19 @@ async def test_a_job_made_again_under_its_name_is_another_one() -> None:
     assert operator.mirror.gone == {UID: operator.time.now()}
 
 
+async def test_what_failed_is_not_due_again_because_its_time_has_come() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    operator.pod("Failed", terminated(1))
+    operator.api.wrong["PATCH"] = (ApiError(500, "InternalError", "etcd"), False)
+    with pytest.raises(ApiError):
+        await operator.work(after=3600)
+    operator.requests()
+    await operator.work()
+    assert operator.requests() == []
+
+
 # Stopping.
 
 
@@ -706,6 +719,17 @@ async def running_operator(**spec: Any) -> Operator:
     await operator.work(after=1)
     operator.requests()
     return operator
+
+
+async def test_a_deletion_that_failed_is_not_due_again_at_once() -> None:
+    operator = await running_operator()
+    operator.apply(cancelled=True)
+    operator.api.wrong["DELETE"] = (ApiError(500, "InternalError", "etcd"), False)
+    with pytest.raises(ApiError):
+        await operator.work()
+    operator.requests()
+    await operator.work()
+    assert operator.requests() == []
 
 
 async def test_a_cancel_deletes_the_child_job_and_is_over_when_it_is_gone() -> None:

@@ -89,12 +89,17 @@ class Reconciler:
             job, self._refusals.get(uid), self._admission.blocked_by(group)
         )
         decision = decide(seen, self._configuration.current, self._now())
-        if decision.look_again_at is not None:
-            self._queue.add_at(uid, decision.look_again_at)
         if seen.child is not None:
             self._hold(seen, group)
         elif decision.start is None:
             self._admission.release(uid)
+        await self._carry_out(seen, decision)
+        # Not before: what failed waits for its turn, whatever time has come meanwhile.
+        if decision.look_again_at is not None:
+            self._queue.add_at(uid, decision.look_again_at)
+
+    async def _carry_out(self, seen: Observation, decision: Decision) -> None:
+        job, uid = seen.job, seen.job.metadata.uid
         unstarted = seen.child is None and _ends_unstarted(job, decision)
         if unstarted and await self._observer.find_child(job):
             self._queue.add(uid)
@@ -102,8 +107,10 @@ class Reconciler:
         if decision.stop is not None:
             # The status says why before the deletion, or a crash in between would forget it.
             shown = await self._show(job, decision)
-            if shown is not job or decision.status == job.status:
+            told = shown is not job or decision.status == job.status
+            if told and not (decision.stop.deleting or decision.stop.gone):
                 await self._stop(shown, decision.stop, seen.pod)
+                self._queue.add(uid)
             self._copy_to_mirror(shown)
             return
         if decision.start is not None and await self._start(job, decision.start):
@@ -241,11 +248,7 @@ class Reconciler:
 
         A conflict means to look again.
         """
-        if child.deleting or child.gone:
-            return
-        uid = job.metadata.uid
         seen = await self._observer.read_child(job, child)
-        self._queue.add(uid)
         if seen is None or seen.gone or seen.deleting or seen.succeeded or seen.failed_message:
             return
         pod = await self._observer.read_pod(job, seen)
@@ -259,7 +262,7 @@ class Reconciler:
         except ApiError as error:
             if error.status != 409:
                 raise
-        self._views.doubtful.add(uid)
+        self._views.doubtful.add(job.metadata.uid)
 
     async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
         """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""
