@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tests.unit.builders import (
     NOW,
     UID,
+    Time,
     background_job,
     background_job_json,
     child_job,
@@ -111,9 +112,10 @@ class Scene:
     def __init__(self, engine: sa.Engine) -> None:
         self.api = FakeApi()
         self.views = Views()
-        self.queue = WorkQueue(lambda: NOW)
+        self.time = Time()
+        self.queue = WorkQueue(self.time.now)
         mirror = MirrorWriter(engine)
-        self.resync = Resync(self.api, self.views, self.queue, mirror, _RETENTION, lambda: NOW)
+        self.resync = Resync(self.api, self.views, self.queue, mirror, _RETENTION, self.time.now)
         self.put_owner("Succeeded")
 
     def put_owner(self, phase: str, **status: Any) -> None:
@@ -125,8 +127,10 @@ class Scene:
         for each in children:
             self.api.objects[paths.job("shop", each["metadata"]["name"])] = each
 
-    async def deletions(self) -> list[str]:
-        """The names of the child Jobs that are deleted after one look."""
+    async def deletions(self, recorded_for: float = 60) -> list[str]:
+        """The names of the child Jobs that are deleted so many seconds after a first look."""
+        await self.resync.child_jobs()
+        self.time.pass_seconds(recorded_for)
         await self.resync.child_jobs()
         await self.resync.deletions()
         return self.api.deleted
@@ -161,6 +165,13 @@ async def test_a_child_job_goes_once_recorded_and_its_time_over(
 ) -> None:
     scene.put(child_job)
     assert await scene.deletions() == deleted
+
+
+async def test_its_name_stays_taken_for_a_while_after_its_outcome_is_recorded(
+    scene: Scene,
+) -> None:
+    scene.put(child("old", 1, _LONG_AGO))
+    assert await scene.deletions(recorded_for=59) == []
 
 
 async def test_one_that_has_changed_holds_up_no_other(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from bgjobs.domain.retention import (
     child_has_expired,
     child_is_astray,
     child_is_old,
+    is_overtaken,
     job_has_expired,
     surplus,
 )
@@ -28,6 +29,8 @@ from bgjobs.kube.views import Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
+_NAME_STAYS_FOR = timedelta(seconds=60)
+"""After the outcome is recorded: a start on a view as old as that must meet the child Job."""
 _SECONDS_BETWEEN_TRIES = 1
 _PAUSE_SECONDS = 0.01
 _PAUSE_WHILE_JOBS_WAIT = 0.05
@@ -64,6 +67,8 @@ class Resync:
         self._retention = retention
         self._now = now
         self._dispensable: list[_Dispensable] = []
+        self._recorded_since: dict[str, datetime] = {}
+        """When the outcome of a child Job that is still there was first found recorded."""
 
     async def catch_up(self) -> None:
         """Reads anew what a leader must know before it writes: what the last one did.
@@ -95,7 +100,7 @@ class Resync:
         seems dispensable is left for `deletions`.
         """
         began = self._now()
-        listed, dispensable = set(), []
+        listed, dispensable, recorded = set(), [], {}
         async for raw in self._api.every(paths.ALL_JOBS, labelSelector=labels.UID):
             metadata = raw["metadata"]
             uid = metadata["labels"][labels.UID]
@@ -103,6 +108,8 @@ class Resync:
             if (child := reading.child_of(raw, uid)) is None:
                 continue
             job, name = self._views.job(uid), metadata.get("annotations", {}).get(labels.NAME)
+            if job is None or is_overtaken(child, job):
+                recorded[child.uid] = self._recorded_since.get(child.uid, began)
             # Those that no view tells of must be old, since their BackgroundJob is to be read.
             may_go = (
                 child_is_old(child, self._retention, began)
@@ -120,6 +127,7 @@ class Resync:
             if known is None or child.deleting or child.succeeded or child.failed_message:
                 self._queue.add(uid)
         self._dispensable = dispensable
+        self._recorded_since = recorded
         for uid in self._views:
             job, child_now = self._views.job(uid), self._views.child(uid)
             if child_now is None or job is None or job.status.finished:
@@ -191,9 +199,10 @@ class Resync:
 
     def _is_dispensable(self, child: ChildJob, job: BackgroundJob) -> bool:
         now = self._now()
-        return child_has_expired(child, job, self._retention, now) or child_is_astray(
-            child, job, now
-        )
+        if child_is_astray(child, job, now):
+            return True
+        is_safe = now - self._recorded_since.get(child.uid, now) >= _NAME_STAYS_FOR
+        return is_safe and child_has_expired(child, job, self._retention, now)
 
     async def _owner(self, found: _Dispensable) -> BackgroundJob | None:
         """The BackgroundJob as it is now; None if it no longer exists."""

@@ -42,9 +42,7 @@ def child_has_expired(
     Nothing removes a child Job before: so a crash of the operator loses nothing.
     """
     return (
-        child.ended is not None
-        and _is_overtaken(child, job)
-        and child_is_old(child, retention, now)
+        child.ended is not None and is_overtaken(child, job) and child_is_old(child, retention, now)
     )
 
 
@@ -59,7 +57,7 @@ def child_is_astray(child: ChildJob, job: BackgroundJob, now: datetime) -> bool:
     for attempt in job.status.attempts:
         if (attempt.run, attempt.attempt) == (child.run, child.attempt):
             return now - (attempt.finish or child.created) > _ASTRAY_AFTER
-    if _is_overtaken(child, job):
+    if is_overtaken(child, job):
         return True
     return job.status.finished and now - child.created > _ASTRAY_AFTER
 
@@ -88,6 +86,6 @@ def child_is_old(child: ChildJob, retention: Retention, now: datetime) -> bool:
     return now - child.ended >= timedelta(seconds=kept_seconds)
 
 
-def _is_overtaken(child: ChildJob, job: BackgroundJob) -> bool:
+def is_overtaken(child: ChildJob, job: BackgroundJob) -> bool:
     """Whether its attempt is neither under way nor the one that comes next."""
     return (child.run, child.attempt) < (job.status.run, job.status.next_attempt)
