@@ -62,6 +62,17 @@ def test_a_standby_tells_what_is_wrong_once_it_leads_and_only_what_still_is() ->
     assert message.startswith("bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: ")
 
 
+def test_what_a_watch_tells_again_when_it_begins_anew_is_no_change() -> None:
+    keeper = Keeper()
+    keeper.seen(ALLOWLIST, config_map(**{CLASS: "handle"}))
+    keeper.seen(RUNTIMES, None)
+    before = len(keeper.changes), keeper.current
+    keeper.seen(ALLOWLIST, config_map(**{CLASS: "handle"}))
+    keeper.seen(RUNTIMES, None)
+    assert (len(keeper.changes), keeper.current) == before
+    assert keeper.current is before[1]
+
+
 def test_a_good_config_map_is_in_force_and_its_problem_gone() -> None:
     keeper = Keeper()
     keeper.seen(ALLOWLIST, config_map(**{CLASS: "handle"}))

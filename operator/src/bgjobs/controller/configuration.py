@@ -62,11 +62,13 @@ class ConfigurationKeeper:
             logger.error("ConfigMap %s is broken, %s: %s", name, self._until_mended(name), error)
             if self._leads:
                 self._tell(name, str(error))
-        self.current = msgspec.structs.replace(self.current, problems=problems, **changes)
         self._unread.discard(name)
         if not self._unread:
             self.read.set()
-        self._changed()
+        newest = msgspec.structs.replace(self.current, problems=problems, **changes)
+        if newest != self.current:  # a watch that begins anew tells what was known
+            self.current = newest
+            self._changed()
 
     def _until_mended(self, name: str) -> str:
         field, _ = _FIELDS[name]
