@@ -28,12 +28,12 @@ def register(
     """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def background_job(type: str | None, body: kopf.Body, **_: Any) -> None:
-        background_job_seen(views, queue, type, dict(body), now())
+    async def background_job(event: kopf.RawEvent, **_: Any) -> None:
+        background_job_seen(views, queue, event["type"], dict(event["object"]), now())
 
     @kopf.on.event("pods", labels={labels.UID: kopf.PRESENT}, registry=registry)
-    async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:
-        pod_seen(views, queue, type, dict(body))
+    async def pod(event: kopf.RawEvent, **_: Any) -> None:
+        pod_seen(views, queue, event["type"], dict(event["object"]))
 
 
 def background_job_seen(
@@ -43,14 +43,16 @@ def background_job_seen(
     uid = raw["metadata"]["uid"]
     if type == "DELETED":
         views.left.add(uid)
-    else:
-        try:
-            views.put_job(parse(raw))
-        except ValueError as error:
-            name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
-            logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
-            return
-    queue.add(uid)
+        queue.add(uid)
+        return
+    try:
+        job = parse(raw)
+    except ValueError as error:
+        name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
+        return
+    if views.put_job(job):
+        queue.add(uid)
 
 
 def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
@@ -60,6 +62,6 @@ def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, An
         return
     if type == "DELETED":
         views.remove_pod(uid, seen)
-    else:
-        views.put_pod(uid, seen)
-    queue.add(uid)
+        queue.add(uid)
+    elif views.put_pod(uid, seen):
+        queue.add(uid)

@@ -43,27 +43,38 @@ class Views:
     def pod(self, uid: str) -> Pod | None:
         return self._pods.get(uid)
 
-    def put_job(self, job: BackgroundJob) -> None:
-        """Keeps the newer of the two; resourceVersions are comparable since Kubernetes 1.35."""
+    def put_job(self, job: BackgroundJob) -> bool:
+        """Keeps the newer of the two; resourceVersions are comparable since Kubernetes 1.35.
+
+        Whether that is news: what the operator wrote itself, its watch tells once more.
+        """
         old = self._jobs.get(job.metadata.uid)
-        if old is None or _version(job) >= _version(old):
-            self._jobs[job.metadata.uid] = job
+        if old is not None and _version(job) < _version(old):
+            return False
+        self._jobs[job.metadata.uid] = job
+        return old is None or _version(job) > _version(old)
 
     def put_child(self, uid: str, child: ChildJob) -> None:
         old = self._children.get(uid)
         if old is None or _order(child) > _order(old) or _is_newer_view(child, old):
             self._children[uid] = child
 
-    def put_pod(self, uid: str, pod: Pod) -> None:
-        """Keeps the newest pod of the latest attempt; labels alone make no pod ours."""
+    def put_pod(self, uid: str, pod: Pod) -> bool:
+        """Keeps the newest pod of the latest attempt; labels alone make no pod ours.
+
+        Whether that is news: more than another resourceVersion.
+        """
         child, old = self._children.get(uid), self._pods.get(uid)
         if child is not None:
             if pod.owner_uid != child.uid:
-                return
+                return False
             if old is not None and old.owner_uid != child.uid:
                 old = None
-        if old is None or _age(pod) >= _age(old):
-            self._pods[uid] = _remembering(pod, old)
+        if old is not None and _age(pod) < _age(old):
+            return False
+        self._pods[uid] = kept = _remembering(pod, old)
+        version = kept.resource_version
+        return old is None or kept != msgspec.structs.replace(old, resource_version=version)
 
     def failed_create(self, uid: str) -> str | None:
         """What the Job controller said when it could not create the latest child Job's pod."""
