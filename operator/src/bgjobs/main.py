@@ -160,7 +160,7 @@ def assemble(
         configuration=configuration,
         reconciler=reconciler,
         resync=Resync(api, views, queue, mirror, retention, now),
-        slow_starts=SlowStarts(api, views, queue, now),
+        slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
     )
 
 

@@ -7,7 +7,6 @@ UNSUCCEEDED = "status.phase!=Succeeded"
 """The BackgroundJobs that are watched: those that succeeded may be a hundred thousand."""
 ALL_JOBS = "/apis/batch/v1/jobs"
 ALL_PODS = "/api/v1/pods"
-ALL_EVENTS = "/api/v1/events"
 
 
 def background_jobs(namespace: str) -> str:
