@@ -3,6 +3,10 @@
 CLUSTER := local
 LOAD :=
 
+# Of make simulate: its schedules.
+FIRST := 0
+COUNT := 1000
+
 # Of make bench: jobs of a burst, pairs of bursts, BackgroundJobs over which the operator restarts.
 N := 1000
 ROUNDS := 3
@@ -16,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit bench lint format cluster cluster-down images load deploy lock
+.PHONY: help demo test test-unit simulate bench lint format cluster cluster-down images load deploy lock
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,6 +33,9 @@ test: $(READY) ## Run every test, on real parts
 
 test-unit: $(READY) ## Run the tests that need no cluster (seconds)
 	$(BIN)/pytest tests/unit
+
+simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or replay one: SEED=7
+	@$(BIN)/python -m tests.faults.simulation $(if $(SEED),--seed $(SEED),--first $(FIRST) --count $(COUNT))
 
 bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)

@@ -1,0 +1,92 @@
+"""Schedules of one job each, whose end does not depend on when things happen."""
+
+from typing import Any
+
+from tests.faults.cluster import Script
+from tests.faults.network import CALM, Weather
+from tests.faults.schedule import ALLOWED, CLASSES, Happening, Moment, Schedule, Submission
+
+from bgjobs.domain.configuration import ALLOWLIST
+
+_JOB = "stock"
+_LONG = Script(runs_seconds=1000)
+
+
+def _scenario(
+    *pods: Script,
+    then: tuple[Happening, ...] = (),
+    weather: Weather = CALM,
+    class_: str = CLASSES[0],
+    **spec: Any,
+) -> Schedule:
+    """One job, whose pods end in turn as said; the last one stands for all that follow."""
+
+    def script(_: str, run: int, attempt: int) -> Script:
+        return pods[min(run + attempt - 2, len(pods) - 1)] if pods else Script()
+
+    fields = {"class": class_, "backoff": {"seconds": 1, "factor": 1, "maxSeconds": 1}}
+    return Schedule(
+        seed=0,
+        submissions=(Submission(5.0, _JOB, fields | spec),),
+        happenings=then,
+        weather=weather,
+        script=script,
+        settings={"sweep_seconds": 10},
+        calm_from=100.0,
+    )
+
+
+def _at(seconds: float, what: str, *arguments: Any) -> Happening:
+    return Happening(Moment(seconds), what, arguments)
+
+
+def _when(write: str, what: str, *arguments: Any, after: float = 0.5) -> Happening:
+    return Happening(Moment(after, _JOB, write), what, arguments)
+
+
+_FAILS = Script(exit_code=1)
+
+SCENARIOS = {
+    "succeeds": _scenario(),
+    "runs for a while": _scenario(Script(runs_seconds=5)),
+    "succeeds at the second try": _scenario(_FAILS, Script()),
+    "fails for good": _scenario(_FAILS, retries=1),
+    "fails with an exit code that ends retrying": _scenario(Script(exit_code=66)),
+    "is put off by itself": _scenario(
+        Script(exit_code=75, message='{"retryAfterSeconds": 2}'), Script()
+    ),
+    "is disrupted": _scenario(Script(ending="preempted"), Script()),
+    "is delayed": _scenario(delay=8),
+    "is started by hand": _scenario(delay=600, then=(_at(8, "start", _JOB),)),
+    "is not allowed": _scenario(class_="shop.jobs.Unknown"),
+    "is retried once it is allowed": _scenario(
+        class_="shop.jobs.New",
+        then=(
+            _when("finished", "configure", ALLOWLIST, {**ALLOWED, "shop.jobs.New": "handle"}),
+            _when("finished", "retry", _JOB, after=40),
+        ),
+    ),
+    "is cancelled while it runs": _scenario(_LONG, then=(_when("running", "cancel", _JOB),)),
+    "is cancelled before it starts": _scenario(delay=600, then=(_at(8, "cancel", _JOB),)),
+    "is cancelled while no watch tells": _scenario(
+        delay=60,
+        weather=Weather(silent=1),
+        then=(_at(6, "break_watches"), _at(10, "cancel", _JOB)),
+    ),
+    "is suspended and resumed": _scenario(
+        _LONG,
+        Script(),
+        then=(
+            _when("running", "change", _JOB, {"suspend": True}),
+            _when("recorded", "change", _JOB, {"suspend": False}),
+        ),
+    ),
+    "is retried by hand": _scenario(
+        _FAILS, Script(), retries=0, then=(_when("finished", "retry", _JOB),)
+    ),
+    "never starts": _scenario(
+        Script(waits_for="ImagePullBackOff"), retries=0, pendingDeadlineSeconds=5
+    ),
+    "goes when its time is over": _scenario(ttlSecondsAfterFinished=5),
+    "is deleted while it runs": _scenario(_LONG, then=(_when("running", "delete", _JOB),)),
+}
