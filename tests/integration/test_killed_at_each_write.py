@@ -47,10 +47,14 @@ _WITHIN_S = 60
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=it took )\d+(?= s)")
 _PATH = re.compile(r"/namespaces/(?P<namespace>[^/]+)/(?P<resource>[^/?]+)(/[^/?]+/?)?(?P<sub>\w*)")
 
-# What is looked for twice a minute is looked for every second.
+# What is looked for twice a minute is looked for every second, and goes without its minute.
 _IMPATIENT = """
 import sys
+from datetime import timedelta
 from bgjobs import main
+from bgjobs.controller import resync
+assert resync._NAME_STAYS_FOR == timedelta(seconds=60)
+resync._NAME_STAYS_FOR = timedelta()
 assert main._CHILD_JOBS_EVERY_SECONDS == 30
 main._CHILD_JOBS_EVERY_SECONDS = 1
 sys.exit(main.main())
