@@ -612,6 +612,24 @@ async def test_a_job_that_was_deleted_meanwhile_is_not_started() -> None:
     assert list(operator.views) == []
 
 
+async def test_old_news_of_a_deleted_job_starts_nothing() -> None:
+    operator = Operator()
+    operator.apply(retries=1)
+    await operator.work()
+    operator.pod("Failed", terminated(1))
+    await operator.work()
+    old = parse(copy.deepcopy(operator.api.objects[STOCK]))
+    operator.api.objects.clear()
+    operator.views.left.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    operator.views.put_job(old)
+    operator.queue.add(UID)
+    operator.requests()
+    await operator.work(after=60)
+    assert operator.requests() == []
+
+
 # What goes wrong with a status.
 
 

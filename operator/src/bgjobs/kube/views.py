@@ -9,6 +9,8 @@ import msgspec
 from bgjobs.domain.observation import ChildJob, Pod
 from bgjobs.domain.resource import BackgroundJob
 
+_DELETED_REMEMBERED = 10_000
+
 
 class Views:
     """The newest known state; the operator's own writes count before a watch shows them.
@@ -22,6 +24,7 @@ class Views:
         self._children: dict[str, ChildJob] = {}
         self._pods: dict[str, Pod] = {}
         self._failed_creates: dict[str, tuple[str, str]] = {}
+        self._deleted: dict[str, None] = {}
         self.heard_at: datetime | None = None
         """When the watch of BackgroundJobs last said anything."""
         self.left: set[str] = set()
@@ -49,6 +52,8 @@ class Views:
         Whether that is news: what the operator wrote itself, its watch tells once more.
         """
         old = self._jobs.get(job.metadata.uid)
+        if job.metadata.uid in self._deleted:
+            return False
         if old is not None and _version(job) < _version(old):
             return False
         self._jobs[job.metadata.uid] = job
@@ -100,6 +105,12 @@ class Views:
         last = _remembering(pod, old) if pod.ended or not old.ended else old
         self._pods[uid] = msgspec.structs.replace(last, gone=True)
         self.doubtful.add(uid)
+
+    def job_is_deleted(self, uid: str) -> None:
+        """What a watch that lags still tells of the BackgroundJob is no news."""
+        self._deleted[uid] = None
+        if len(self._deleted) > _DELETED_REMEMBERED:
+            del self._deleted[next(iter(self._deleted))]
 
     def forget(self, uid: str) -> None:
         self._jobs.pop(uid, None)
