@@ -395,6 +395,18 @@ async def test_the_limit_lets_the_next_job_start_when_one_ends() -> None:
     assert operator.requests() == ["PATCH status", "POST jobs"]
 
 
+async def test_a_new_leader_holds_the_slots_of_what_is_under_way_before_it_looks_at_it() -> None:
+    operator = Operator(max_concurrent=1)
+    operator.apply()
+    await operator.work()
+    operator.start(max_concurrent=1)
+    operator.reconciler.take_over()
+    operator.apply("second", OTHER_UID)
+    operator.requests()
+    await operator.work()
+    assert operator.requests() == []
+
+
 async def test_why_a_job_waits_is_written_when_it_lasts_and_a_hint_is_permitted() -> None:
     operator = Operator()
     operator.configure("image: shop:1\npaused: the shop moves")

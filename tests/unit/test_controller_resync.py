@@ -239,17 +239,6 @@ async def test_a_job_that_only_bears_our_labels_is_not_taken_for_a_child(scene: 
     assert scene.views.child(UID) is None
 
 
-async def test_a_new_leader_looks_at_what_is_under_way_before_what_waits(scene: Scene) -> None:
-    """Else jobs that wait would get slots that are taken."""
-    scene.views.put_job(background_job(uid="waits"))
-    waits = background_job_json(name="waits", uid="waits")
-    scene.api.objects = {"waits": {"kind": "BackgroundJob", **waits}, **scene.api.objects}
-    scene.put_owner("Running")
-    scene.put(child(_CURRENT, 2, None))
-    await scene.resync.catch_up()
-    assert await scene.order() == [UID, "waits"]
-
-
 async def test_a_new_leader_doubts_what_it_saw_once_and_finds_no_more(scene: Scene) -> None:
     scene.views.put_job(background_job(Status(phase=Phase.RUNNING)))
     await scene.resync.catch_up()  # it has succeeded since

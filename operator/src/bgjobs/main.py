@@ -227,6 +227,7 @@ async def _lead(
         standing_by.cancel()
     await parts.configuration.read.wait()
     await until_done(resync.catch_up)
+    parts.reconciler.take_over()
     parts.configuration.lead()
     async with asyncio.TaskGroup() as group:
         for coroutine in (

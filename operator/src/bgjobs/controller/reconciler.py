@@ -74,6 +74,13 @@ class Reconciler:
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
         self._mirrored: dict[str, str] = {}
 
+    def take_over(self) -> None:
+        """Holds the slots of what is under way: what waits must not get them first."""
+        for uid in self._views:
+            job = self._views.job(uid)
+            if job is not None and current(job, self._views.child(uid)):
+                self._admission.hold(uid, self._group(job), starting=True)
+
     async def reconcile(self, uid: str) -> None:
         """Raises ApiError and network errors: the caller tries again later."""
         job = await self._job(uid)

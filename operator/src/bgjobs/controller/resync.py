@@ -9,8 +9,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs import metrics
-from bgjobs.controller.observing import current
-from bgjobs.controller.workqueue import NORMAL, URGENT, WorkQueue
+from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.resource import BackgroundJob, Metadata, parse
@@ -73,7 +72,7 @@ class Resync:
     async def catch_up(self) -> None:
         """Reads anew what a leader must know before it writes: what the last one did.
 
-        Deletes nothing. What has a child Job goes first, to hold its slot.
+        Deletes nothing.
         """
         began = self._now()
         listed = set()
@@ -89,9 +88,7 @@ class Resync:
         self._dispensable.clear()
         await self._pods()
         for uid in self._views:
-            job = self._views.job(uid)
-            under_way = job and current(job, self._views.child(uid))
-            self._queue.add(uid, URGENT if under_way else NORMAL)
+            self._queue.add(uid)
 
     async def child_jobs(self) -> None:
         """Reads every child Job.
