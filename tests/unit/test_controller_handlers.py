@@ -8,8 +8,10 @@ from tests.unit.builders import (
     RUNNING_STATE,
     UID,
     Time,
+    background_job,
     background_job_json,
     pod_json,
+    seconds,
     terminated,
 )
 
@@ -57,10 +59,12 @@ async def test_a_background_job_is_looked_at_when_it_comes_changes_and_leaves() 
 
 async def test_what_the_operator_has_written_itself_is_no_news() -> None:
     seen = Seen()
+    seen.views.listed(NOW - seconds(29))
     seen.views.put_job(parse(_job("2")))
     assert await seen.job(_job("2")) == 0
     assert await seen.job(_job("1")) == 0
-    assert seen.views.heard_at == NOW
+    old = background_job(created=NOW - seconds(3600))
+    assert seen.views.is_trusted(old, NOW + seconds(29))
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ class Operator:
     def watch(self, place: str = STOCK) -> None:
         raw = copy.deepcopy(self.api.objects[place])
         uid = raw["metadata"]["uid"]
-        self.views.heard_at = self.time.now()
+        self.views.heard(self.time.now())
         if raw["status"]["phase"] == "Succeeded":
             self.views.left.add(uid)
         else:

@@ -4,7 +4,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.builders import NOW, UID, background_job, child_job, failed, pod, running, succeeded
+from tests.unit.builders import (
+    NOW,
+    UID,
+    background_job,
+    child_job,
+    failed,
+    pod,
+    running,
+    seconds,
+    succeeded,
+)
 
 from bgjobs.domain.observation import Pod, PodPhase, Waiting
 from bgjobs.kube.views import Views
@@ -165,6 +175,34 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     views.forget(UID)
     assert (views.job(UID), views.child(UID), views.pod(UID)) == (None, None, None)
     assert (list(views), views.left, views.doubtful) == ([], set(), set())
+
+
+@pytest.mark.parametrize(
+    ("heard_after", "trusted_after", "trusted"),
+    [
+        pytest.param([], 29, True, id="listed just before"),
+        pytest.param([], 30, False, id="nothing heard since"),
+        pytest.param([29], 58, True, id="heard since"),
+        pytest.param([29], 59, False, id="silent since then"),
+        pytest.param([40], 41, False, id="what is heard after a silence may be old"),
+        pytest.param([40, 69], 70, True, id="a watch has caught up after a while"),
+    ],
+)
+def test_a_view_is_trusted_while_its_watch_is_heard(
+    heard_after: list[float], trusted_after: float, trusted: bool
+) -> None:
+    views = Views()
+    views.listed(NOW)
+    for after in heard_after:
+        views.heard(NOW + seconds(after))
+    old = background_job(created=NOW - seconds(3600))
+    assert views.is_trusted(old, NOW + seconds(trusted_after)) is trusted
+
+
+def test_the_view_of_a_young_job_is_trusted_since_it_is_no_older() -> None:
+    job = background_job(created=NOW)
+    assert Views().is_trusted(job, NOW + seconds(29))
+    assert not Views().is_trusted(job, NOW + seconds(30))
 
 
 def test_it_can_change_while_it_is_gone_through() -> None:

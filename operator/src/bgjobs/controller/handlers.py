@@ -39,7 +39,7 @@ def register(
 def background_job_seen(
     views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any], now: datetime
 ) -> None:
-    views.heard_at = now
+    views.heard(now)
     uid = raw["metadata"]["uid"]
     if type == "DELETED":
         views.left.add(uid)

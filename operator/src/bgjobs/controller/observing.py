@@ -1,7 +1,7 @@
 """What there is of one BackgroundJob: from the views where they can be trusted, else read anew."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from bgjobs.controller.log_tails import LogTails
@@ -12,9 +12,6 @@ from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
 from bgjobs.kube.views import Views, settling
-
-_VIEW_TRUSTED_FOR = timedelta(seconds=30)
-"""How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
 
 
 class Observer:
@@ -76,8 +73,7 @@ class Observer:
 
     async def is_fresh(self, job: BackgroundJob) -> bool:
         """Whether the view is no older than a silent watch allows; where not, reads it anew."""
-        heard = self._views.heard_at
-        if heard is not None and self._now() - heard < _VIEW_TRUSTED_FOR:
+        if self._views.is_trusted(job, self._now()):
             return True
         fresh = await self.read_job(job)
         if fresh is None:

@@ -83,7 +83,7 @@ class Resync:
             if (job := reading.or_none(parse, raw)) is not None:
                 self._views.put_job(job)
         self._views.left.update(uid for uid in self._views if uid not in listed)
-        self._views.heard_at = began
+        self._views.listed(began)
         await self.child_jobs()
         self._dispensable.clear()
         await self._pods()

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from bgjobs.domain.observation import ChildJob, Pod
 from bgjobs.domain.resource import BackgroundJob
 
+TRUSTED_FOR = timedelta(seconds=30)
+"""How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
 _DELETED_REMEMBERED = 10_000
 
 
@@ -25,14 +27,29 @@ class Views:
         self._pods: dict[str, Pod] = {}
         self._failed_creates: dict[str, tuple[str, str]] = {}
         self._deleted: dict[str, None] = {}
-        self.heard_at: datetime | None = None
-        """When the watch of BackgroundJobs last said anything."""
+        self._heard_at = self._heard_since = datetime.min.replace(tzinfo=UTC)
         self.left: set[str] = set()
         """BackgroundJobs that left their watch: gone, or only no longer selected."""
         self.doubtful: set[str] = set()
         """BackgroundJobs whose child Job may have changed without a watch to tell."""
         self.unsure: set[str] = set()
         """BackgroundJobs of which a start was sent and not answered."""
+
+    def listed(self, at: datetime) -> None:
+        """All BackgroundJobs were read anew, at that time or later."""
+        self._heard_at, self._heard_since = at, at - TRUSTED_FOR
+
+    def heard(self, at: datetime) -> None:
+        """The watch of BackgroundJobs said something. After a silence that may be old news."""
+        if at - self._heard_at >= TRUSTED_FOR:
+            self._heard_since = at
+        self._heard_at = at
+
+    def is_trusted(self, job: BackgroundJob, now: datetime) -> bool:
+        """Whether a view is young for sure: it is no older than its object, at the most."""
+        if now - job.metadata.creation_timestamp < TRUSTED_FOR:
+            return True
+        return now - self._heard_at < TRUSTED_FOR <= now - self._heard_since
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._jobs))
