@@ -13,7 +13,7 @@ from tests import operating
 from tests.bench import load, scenarios
 from tests.bench.figures import Verdict
 from tests.bench.place import INSTANT, Place, place
-from tests.bench.report import Results, Sizes, as_json, summary, tables
+from tests.bench.report import Results, Sizes, as_json, ratio, summary, tables
 from tests.bench.scenarios import Measured
 from tests.server import ROOT
 
@@ -67,15 +67,16 @@ async def _measure(here: Place, sizes: Sizes) -> Results:
             tell(f"round {number} of {sizes.rounds}: {sizes.jobs} BackgroundJobs and plain Jobs")
             left = keep if number == sizes.rounds else 0
             pairs.append(await _pair(here, client, number, sizes.jobs, left))
+            tell(f"ratio {ratio(*pairs[-1]):.2f}")
         operating.kill(here.operator)
         operating.start(here.operator, **_EXPIRING_SOON)
         tell("single jobs on the idle cluster")
         singles = min(_MOST_IDLE_JOBS, sizes.jobs)
         to_child, _ = await scenarios.one_by_one(here, client, "idle", singles, INSTANT)
-        tell(f"urgent jobs alone, then behind {sizes.jobs} of Low priority")
-        alone, behind = await scenarios.urgent(here, client, sizes.jobs)
         tell("the deletion of child Jobs whose time is over")
         kept = scenarios.writes_of_kept_jobs(here, f"b{sizes.rounds}", keep)
+        tell(f"urgent jobs alone, then behind {sizes.jobs} of Low priority")
+        alone, behind = await scenarios.urgent(here, client, sizes.jobs)
         tell(f"{sizes.stored} BackgroundJobs that need nothing, and restarts")
         stored = await scenarios.stored(here, client, sizes.stored)
     return Results(

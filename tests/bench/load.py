@@ -51,7 +51,12 @@ class Sightings:
     """When a watch first showed each object, in seconds, by its name."""
 
     at: dict[str, float] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, name: str) -> None:
+        if name not in self.at:
+            self.at[name] = time.monotonic()
+            self._changed.set()
 
     async def wait(self, names: Iterable[str], within_s: float) -> None:
         """Until all of them were seen; fails, naming some that were not."""
@@ -59,8 +64,8 @@ class Sightings:
         try:
             async with asyncio.timeout(within_s):
                 while not wanted <= self.at.keys():
-                    self.changed.clear()
-                    await self.changed.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             missing = sorted(wanted - self.at.keys())
             raise AssertionError(
@@ -124,12 +129,10 @@ async def watching(
     sightings = Sightings()
     async with client.session.get(f"{client.url}{path}", params={"limit": "1"}) as response:
         version = (await response.json())["metadata"]["resourceVersion"]
-    task = asyncio.create_task(_watch(client, path, selector, version, sightings, name_of))
-    try:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_watch(client, path, selector, version, sightings, name_of))
         yield sightings
-    finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _watch(
@@ -140,18 +143,19 @@ async def _watch(
     sightings: Sightings,
     name_of: Callable[[Any], str],
 ) -> None:
-    query = {"watch": "true", "fieldSelector": selector, "resourceVersion": version}
-    async with client.session.get(
-        f"{client.url}{path}",
-        params=query,
-        timeout=aiohttp.ClientTimeout(total=None),
-        read_bufsize=_LONGEST_LINE_BYTES,
-    ) as response:
-        async for line in response.content:
-            name = name_of(orjson.loads(line)["object"])
-            if name not in sightings.at:
-                sightings.at[name] = time.monotonic()
-                sightings.changed.set()
+    """The server ends the watch of a client that is too slow for it: it goes on from there."""
+    while True:
+        async with client.session.get(
+            f"{client.url}{path}",
+            params={"watch": "true", "fieldSelector": selector, "resourceVersion": version},
+            timeout=aiohttp.ClientTimeout(total=None),
+            read_bufsize=_LONGEST_LINE_BYTES,
+        ) as response:
+            async for line in response.content:
+                event = orjson.loads(line)
+                assert event["type"] != "ERROR", event["object"].get("message")
+                version = event["object"]["metadata"]["resourceVersion"]
+                sightings.add(name_of(event["object"]))
 
 
 async def _send(client: Client, method: str, path: str, body: bytes, content_type: str) -> None:

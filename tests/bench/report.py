@@ -37,11 +37,12 @@ class Results:
 def summary(sizes: Sizes, results: Results) -> list[Figure]:
     """Figures with their aims; those with a limit decide whether the benchmark fails."""
     plain, background = results.plain, results.background
-    ratios = [p.burst.seconds / b.burst.seconds for p, b in zip(plain, background, strict=True)]
+    ratios = [ratio(*pair) for pair in zip(plain, background, strict=True)]
     alone, behind = median(results.seconds_alone), results.seconds_behind
     lags = [lag for measured in background for lag in measured.mirror_lag_seconds]
-    in_burst = [_but_events(measured.operators_writes) / sizes.jobs for measured in background]
-    in_all = _but_events(results.writes_of_kept_jobs) / results.kept_jobs
+    # To one decimal: a few hints of waiting jobs come by the second, not by the job.
+    in_burst = [round(_but_events(m.operators_writes) / sizes.jobs, 1) for m in background]
+    in_all = round(_but_events(results.writes_of_kept_jobs) / results.kept_jobs, 1)
     to_child_ms = [seconds * 1000 for seconds in results.seconds_to_child]
     operator_ms = [_cpu_ms(measured)["operator"] for measured in background]
     stored = results.stored
@@ -81,6 +82,11 @@ def summary(sizes: Sizes, results: Results) -> list[Figure]:
             aim=5000,
         ),
     ]
+
+
+def ratio(plain: Measured, background: Measured) -> float:
+    """Of the throughputs: 1 where BackgroundJobs take as long as plain Jobs."""
+    return plain.burst.seconds / background.burst.seconds
 
 
 def _burst_figures(what: str, bursts: Sequence[Measured]) -> list[Figure]:

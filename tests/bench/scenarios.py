@@ -118,7 +118,9 @@ def _delete_background_jobs(place: Place) -> None:
 def _delete_all(place: Place, path: str, selector: str) -> None:
     """Returns once the garbage collector has taken their pods, too."""
     options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-    answer = api.request(place.server, "DELETE", f"{path}?labelSelector={selector}", options)
+    url, timed_out = f"{path}?labelSelector={selector}", 504
+    while (answer := api.request(place.server, "DELETE", url, options)).status == timed_out:
+        pass  # It goes on from there.
     assert answer.status == 200, answer.message
     api.wait_until(
         lambda: _pods(place) <= MOST_KEPT, lambda: f"{_pods(place)} pods are left", _WITHIN_S
@@ -189,7 +191,9 @@ async def urgent(place: Place, client: Client, low: int) -> tuple[list[float], l
     }
     await load.for_each(crowd, lambda _, body: load.create(client, place.jobs.path, body))
     _, behind = await take("urgent", _URGENT_ONES)
+    operating.kill(place.operator)  # or it would go on to start what is being deleted
     _delete_background_jobs(place)
+    operating.start(place.operator)
     return alone, behind
 
 
