@@ -1,6 +1,7 @@
 """bgjobs deployed as a user deploys it, in a cluster of the tests' own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -81,17 +82,23 @@ def patch_data(kubectl: Kubectl, config_map: str, data: Mapping[str, str | None]
     kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)
 
 
-def explained(namespace: str, name: str) -> Any:
-    """What `kubectl bgjob explain` says."""
-    options = ("-n", namespace, "-o", "json", "--kubeconfig", str(STATE / "kubeconfig"))
+def shell(script: str) -> str:
+    """What commands print that name neither the cluster nor where kubectl and its plugin are."""
+    programs = f"{STATE / 'bin'}:{PROGRAM.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        [str(PROGRAM), "explain", name, *options],
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={**os.environ, "PATH": programs, "KUBECONFIG": str(STATE / "kubeconfig")},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def explained(namespace: str, name: str) -> Any:
+    """What `kubectl bgjob explain` says."""
+    return json.loads(shell(f"kubectl bgjob explain {name} -n {namespace} -o json"))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """kubectl bgjob shows what real pods print."""
 
-import os
 import re
 import subprocess
 
-from tests.e2e.conftest import STATE
+from tests.e2e.conftest import STATE, shell
 from tests.plugin import PROGRAM, readme_rows
 
 from bgjobs_local.kubectl import Kubectl
@@ -34,14 +33,5 @@ def test_logs_are_printed_while_a_job_runs_and_afterwards(kubectl: Kubectl) -> N
     assert "attempt 2" in _bgjob("logs", "fails-once").stdout
 
     [plain] = [plain for command, plain in readme_rows() if command.startswith("logs ")]
-    where = f"-n {_NAMESPACE} --kubeconfig {STATE / 'kubeconfig'}"
-    script = plain.replace("sync-7", "fails-once").replace("kubectl ", f"kubectl {where} ")
-    path = f"{STATE / 'bin'}:{os.environ['PATH']}"
-    printed = subprocess.run(
-        ["bash", "-euc", script],
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "attempt 2" in printed.stdout
+    script = plain.replace("sync-7", "fails-once").replace("kubectl ", f"kubectl -n {_NAMESPACE} ")
+    assert "attempt 2" in shell(script)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from tests.e2e.conftest import ROOT, STATE, Demo, once_allowed
+from tests.e2e.conftest import ROOT, STATE, Demo, once_allowed, shell
 from tests.unit.test_runner_readme import README as JOB_IMAGE_README
 from tests.unit.test_runner_readme import blocks as blocks_of
 
@@ -91,11 +91,10 @@ def _build_and_load(commands: str, folder: Path) -> None:
 
 def test_what_the_platform_engineers_page_says_to_look_at_is_there(kubectl: Kubectl) -> None:
     page = (ROOT / "deploy" / "README.md").read_text()
-    commands = re.findall(r"`kubectl (.*?)`", page)
-    assert len(commands) == 5
+    commands = re.findall(r"`(kubectl .*?)`", page)
+    assert len(commands) == 6
     name = "fails-for-good"
     attempts = "jsonpath={.status.attempts[0].jobName}"
     job = kubectl("get", f"bgjob/{name}", "-n", "demo", "-o", attempts)
     for command in commands:
-        words = command.replace("NAME", f"{name} -n demo").replace("JOB", f"{job} -n demo").split()
-        assert kubectl(*words), command
+        assert shell(command.replace("NAME", f"{name} -n demo").replace("JOB", f"{job} -n demo"))
