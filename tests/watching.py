@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ CLASS = "kwok.jobs.Scripted"
 
 OPERATOR_NAMESPACE = "bgjobs-system"
 _WITHIN_S = 20
+_ACTIONS = sa.text("SELECT action, ordinal, by_user, at FROM actions WHERE uid = :uid")
 _ROW = sa.text("SELECT * FROM jobs JOIN job_details USING (uid) WHERE uid = :uid")
 
 Object = Mapping[str, Any]
@@ -178,6 +180,13 @@ def wait_row(database: sa.Engine, job: Any) -> Mapping[str, Any]:
         job["metadata"]["uid"],
         lambda row: row["resource_version"].lstrip("0") == version,
     )
+
+
+def actions(database: sa.Engine, uid: str) -> dict[tuple[str, int], tuple[str, datetime]]:
+    """By the mirror: who did which action the how manieth time, and when."""
+    with database.connect() as connection:
+        rows = connection.execute(_ACTIONS, {"uid": uid})
+        return {(row.action, row.ordinal): (row.by_user, row.at) for row in rows}
 
 
 def wait_row_where(database: sa.Engine, uid: str, condition: Condition) -> Mapping[str, Any]:

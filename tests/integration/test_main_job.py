@@ -10,7 +10,16 @@ from tests import operating, watching
 from tests import server as api
 from tests.operating import Operator
 from tests.server import Jobs, Server
-from tests.watching import child_jobs, pods, submit, wait_event, wait_finished
+from tests.watching import (
+    change,
+    child_jobs,
+    phase,
+    pods,
+    submit,
+    wait,
+    wait_event,
+    wait_finished,
+)
 
 
 @pytest.fixture(scope="module", name="done")
@@ -203,6 +212,26 @@ def test_hostile_parameters_are_mirrored_as_they_were(
     submit(jobs, name, parameters=_HOSTILE)
     row = watching.wait_row(database, wait_finished(jobs, name))
     assert json.loads(row["parameters"]) == json.loads(row["result"]) == _HOSTILE
+
+
+def test_who_did_what_is_mirrored_with_its_time(jobs: Jobs, name: str, database: sa.Engine) -> None:
+    uid = submit(jobs, name, user="ann", startAt="2999-01-01T00:00:00Z")
+    change(jobs, name, user="bob", cancelled=True)
+    cancelled = wait_finished(jobs, name)
+    change(jobs, name, user="eve", cancelled=False, retryRequests=1)
+    watching.wait_row(database, wait(jobs, name, phase("Succeeded")))
+    did = watching.actions(database, uid)
+    assert {action: user for action, (user, _) in did.items()} == {
+        ("created", 0): "ann",
+        ("cancelled", 0): "bob",
+        ("retried", 1): "eve",
+    }
+    created, ended = (
+        _utc(cancelled["metadata"]["creationTimestamp"]),
+        _utc(cancelled["status"]["completionTime"]),
+    )
+    assert did["created", 0][1] == created
+    assert created <= did["cancelled", 0][1] <= ended <= did["retried", 1][1]
 
 
 def test_the_pod_is_told_who_it_is(jobs: Jobs, done: Any) -> None:

@@ -13,10 +13,12 @@ from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
     Condition,
+    Manager,
     Metadata,
     Reason,
     Spec,
     Status,
+    Who,
 )
 from bgjobs.domain.runtimes import Runtime
 
@@ -54,6 +56,8 @@ def background_job(
     resource_version: str = "100",
     created: datetime = NOW,
     deletion_timestamp: datetime | None = None,
+    who: Who | None = None,
+    changed: datetime | None = None,
     **spec: Any,
 ) -> BackgroundJob:
     return BackgroundJob(
@@ -65,6 +69,8 @@ def background_job(
             creation_timestamp=created,
             generation=3,
             deletion_timestamp=deletion_timestamp,
+            annotations=who or Who(),
+            managed_fields=(Manager(time=changed),),
         ),
         spec=Spec(**{"class_": CLASS, **spec}),
         status=status or Status(),

@@ -1,9 +1,10 @@
 """Reading a BackgroundJob and writing its status."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from tests.unit.builders import NOW, background_job_json
+from tests.unit.builders import NOW, background_job_json, seconds
 
 from bgjobs.domain.resource import (
     Attempt,
@@ -15,6 +16,7 @@ from bgjobs.domain.resource import (
     Reason,
     Resources,
     Status,
+    Who,
     cut,
     delay_seconds,
     parse,
@@ -126,6 +128,37 @@ def test_a_status_is_read_as_it_was_written(status: Status) -> None:
 
 def test_a_rendered_status_always_names_phase_reason_and_run() -> None:
     assert render_status(Status()) == {"phase": "Pending", "reason": "Queued", "run": 1}
+
+
+def test_of_annotations_only_who_did_it_is_kept() -> None:
+    raw = background_job_json()
+    raw["metadata"]["annotations"] = {"bgjobs.dev/cancelled-by": "ann", "team": "shop"}
+    assert parse(raw).metadata.annotations == Who(cancelled_by="ann")
+
+
+@pytest.mark.parametrize(
+    ("managers", "want"),
+    [
+        pytest.param([], NOW, id="nobody's: the time of the creation"),
+        pytest.param([{"manager": "old"}], NOW, id="without a time"),
+        pytest.param(
+            [{"time": "2030-01-31T12:05:00Z"}, {"time": "2030-01-31T12:03:00Z"}],
+            NOW + seconds(300),
+            id="the latest",
+        ),
+        pytest.param(
+            [{"time": "2030-01-31T12:05:00Z", "subresource": "status"}],
+            NOW,
+            id="the operator's own do not count",
+        ),
+    ],
+)
+def test_the_latest_change_is_read_from_managed_fields(
+    managers: list[dict[str, Any]], want: datetime
+) -> None:
+    raw = background_job_json()
+    raw["metadata"]["managedFields"] = managers
+    assert parse(raw).metadata.changed_at == want
 
 
 def test_the_next_attempt_counts_from_one_in_each_run() -> None:

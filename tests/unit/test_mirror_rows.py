@@ -1,14 +1,15 @@
 """A BackgroundJob as rows of the mirror."""
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import msgspec
 import pytest
 from tests.unit.builders import CLASS, NOW, UID, background_job, seconds
 
-from bgjobs.domain.resource import Phase, Priority, Reason, Status
-from bgjobs.mirror.rows import details_row, job_row, padded
-from bgjobs.mirror.schema import JOB_DETAILS, JOBS
+from bgjobs.domain.resource import Phase, Priority, Reason, Status, Who
+from bgjobs.mirror.rows import action_rows, details_row, job_row, padded
+from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 
 FINISHED = Status(
     phase=Phase.SUCCEEDED,
@@ -56,6 +57,8 @@ def test_the_rows_fill_every_column_but_that_of_the_deletion() -> None:
     job = background_job()
     assert set(job_row(job)) == set(JOBS.c.keys()) - {"deleted_at"}
     assert set(details_row(job)) == set(JOB_DETAILS.c.keys())
+    [action] = action_rows(background_job(who=Who(created_by="ann")))
+    assert set(action) == set(ACTIONS.c.keys())
 
 
 def test_times_are_utc_whatever_their_zone() -> None:
@@ -83,6 +86,43 @@ def test_parameters_are_kept_as_json() -> None:
     assert details_row(background_job(parameters={"a": [1, "$(X)"]}))["parameters"] == (
         '{"a":[1,"$(X)"]}'
     )
+
+
+CREATED = ("created", 0, "ann", datetime(2030, 1, 31, 12, 0))
+LATER = datetime(2030, 1, 31, 12, 5)
+
+
+@pytest.mark.parametrize(
+    ("who", "spec", "want"),
+    [
+        pytest.param(Who(), {}, [], id="no policy stamps anything"),
+        pytest.param(Who(created_by="ann"), {}, [CREATED], id="created"),
+        pytest.param(
+            Who(created_by="ann", started_by="bob"),
+            {"start_requests": 2},
+            [CREATED, ("started", 2, "bob", LATER)],
+            id="started by hand, for the second time",
+        ),
+        pytest.param(
+            Who(created_by="ann", cancelled_by="bob"),
+            {"cancelled": True},
+            [CREATED, ("cancelled", 0, "bob", LATER)],
+            id="cancelled",
+        ),
+        pytest.param(
+            Who(created_by="ann", cancelled_by="bob", retried_by="eve"),
+            {"retry_requests": 1},
+            [CREATED, ("retried", 1, "eve", LATER)],
+            id="cancelled, then retried",
+        ),
+    ],
+)
+def test_who_did_what_is_kept_with_its_time(
+    who: Who, spec: dict[str, Any], want: list[tuple[object, ...]]
+) -> None:
+    job = background_job(who=who, changed=NOW + seconds(300), **spec)
+    rows = [(r["action"], r["ordinal"], r["by_user"], r["at"]) for r in action_rows(job)]
+    assert rows == want
 
 
 def test_versions_compare_as_texts_once_they_are_padded() -> None:

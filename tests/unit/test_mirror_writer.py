@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects import mysql
 from tests.unit.builders import NOW, UID, background_job, seconds
 
-from bgjobs.domain.resource import BackgroundJob, Phase, Status
+from bgjobs.domain.resource import BackgroundJob, Phase, Status, Who
 from bgjobs.mirror.migrate import upgrade
-from bgjobs.mirror.schema import JOB_DETAILS, JOBS, METADATA
+from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS, METADATA
 from bgjobs.mirror.writer import MirrorWriter, guarded_upsert
 
 
@@ -215,6 +215,15 @@ def test_live_rows_are_those_that_a_list_of_that_version_should_have(engine: sa.
     write(engine, job(50, uid="deleted"), deleted=("deleted",))
     versions = {uid: int(version) for uid, version in MirrorWriter(engine).live_rows("100").items()}
     assert versions == {"old": 9, "listed": 100}
+
+
+def test_an_action_keeps_the_time_at_which_it_was_seen_first(engine: sa.Engine) -> None:
+    for later in (5, 9):
+        who = Who(created_by="ann", started_by="bob")
+        changed = NOW + seconds(later)
+        write(engine, background_job(who=who, changed=changed, start_requests=1))
+    _, started = rows(engine, ACTIONS)
+    assert started.at == (NOW + seconds(5)).replace(tzinfo=None)
 
 
 def test_on_mysql_the_version_is_assigned_last() -> None:

@@ -134,6 +134,22 @@ class Spec(_Data, frozen=True):
     retry_requests: int = 0
 
 
+class Who(msgspec.Struct, frozen=True, rename=lambda field: f"{GROUP}/{field.replace('_', '-')}"):
+    """The users whom the admission policy stamped into the annotations."""
+
+    created_by: str | None = None
+    cancelled_by: str | None = None
+    started_by: str | None = None
+    retried_by: str | None = None
+
+
+class Manager(_Data, frozen=True):
+    """Whoever last set some fields, and when; the operator's own are of the subresource status."""
+
+    time: datetime | None = None
+    subresource: str = ""
+
+
 class Metadata(_Data, frozen=True):
     name: str
     namespace: str
@@ -142,6 +158,14 @@ class Metadata(_Data, frozen=True):
     creation_timestamp: datetime
     generation: int = 1
     deletion_timestamp: datetime | None = None
+    annotations: Who = Who()
+    managed_fields: tuple[Manager, ...] = ()
+
+    @property
+    def changed_at(self) -> datetime:
+        """When somebody last changed something other than the status."""
+        times = (manager.time for manager in self.managed_fields if not manager.subresource)
+        return max((time for time in times if time), default=self.creation_timestamp)
 
 
 class Condition(_Data, frozen=True):

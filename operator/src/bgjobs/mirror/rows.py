@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bgjobs.domain.resource import BackgroundJob
-from bgjobs.mirror.schema import RESOURCE_VERSION_DIGITS
+from bgjobs.mirror.schema import MAX_USER_CHARACTERS, RESOURCE_VERSION_DIGITS
 
 
 def job_row(job: BackgroundJob) -> dict[str, Any]:
@@ -44,6 +44,31 @@ def details_row(job: BackgroundJob) -> dict[str, Any]:
         "result": None if result is None else msgspec.json.encode(result).decode(),
         "resource_version": padded(job.metadata.resource_version),
     }
+
+
+def action_rows(job: BackgroundJob) -> list[dict[str, Any]]:
+    """Who created, started, retried and cancelled the job, each time that it was done.
+
+    An action's time is that of the latest change: its own, where it is seen before another one.
+    """
+    metadata, spec, who = job.metadata, job.spec, job.metadata.annotations
+    actions = (
+        ("created", 0, who.created_by, metadata.creation_timestamp),
+        ("started", spec.start_requests, who.started_by, metadata.changed_at),
+        ("retried", spec.retry_requests, who.retried_by, metadata.changed_at),
+        ("cancelled", spec.retry_requests, who.cancelled_by, metadata.changed_at),
+    )
+    return [
+        {
+            "uid": metadata.uid,
+            "action": action,
+            "ordinal": ordinal,
+            "by_user": user[:MAX_USER_CHARACTERS],
+            "at": _naive(time),
+        }
+        for action, ordinal, user, time in actions
+        if user is not None and (action != "cancelled" or spec.cancelled)
+    ]
 
 
 def padded(resource_version: str) -> str:

@@ -19,6 +19,9 @@ METADATA = MetaData()
 RESOURCE_VERSION_DIGITS = 39
 """Digits of the largest 128-bit number; zero-padded, versions compare as text."""
 
+MAX_USER_CHARACTERS = 512
+"""Longer than any service account's name."""
+
 _LARGE_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 
 JOBS = Table(
@@ -58,3 +61,15 @@ JOB_DETAILS = Table(
     Column("resource_version", CHAR(RESOURCE_VERSION_DIGITS), nullable=False),
     mysql_charset="utf8mb4",
 )
+
+ACTIONS = Table(
+    "actions",
+    METADATA,
+    Column("uid", CHAR(36), primary_key=True),
+    Column("action", String(16), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("by_user", String(MAX_USER_CHARACTERS), nullable=False),
+    Column("at", DateTime, nullable=False),
+    mysql_charset="utf8mb4",
+)
+"""Who did what to a job; the ordinal counts starts by hand and retries, a cancel has its run's."""

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from bgjobs.domain.resource import BackgroundJob
-from bgjobs.mirror.rows import details_row, job_row, padded
-from bgjobs.mirror.schema import JOB_DETAILS, JOBS
+from bgjobs.mirror.rows import action_rows, details_row, job_row, padded
+from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 
 _BATCH_ROWS = 500
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -184,6 +184,8 @@ class MirrorWriter:
                 connection.execute(
                     guarded_upsert(dialect, JOB_DETAILS), [details_row(job) for job in jobs]
                 )
+                if actions := [row for job in jobs for row in action_rows(job)]:
+                    connection.execute(insert_missing(dialect, ACTIONS), actions)
             for uid in sorted(deleted):
                 gone_at = deleted[uid].astimezone(UTC).replace(tzinfo=None)
                 connection.execute(
@@ -193,6 +195,15 @@ class MirrorWriter:
 
 def _version(job: BackgroundJob) -> int:
     return int(job.metadata.resource_version)
+
+
+@functools.cache
+def insert_missing(dialect: str, table: sa.Table) -> sa.Insert:
+    """Inserts a row unless there is one of its key."""
+    if dialect == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    # Not INSERT IGNORE: that cuts what does not fit, too.
+    return mysql.insert(table).on_duplicate_key_update(uid=table.c.uid)
 
 
 @functools.cache
