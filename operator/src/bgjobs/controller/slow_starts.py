@@ -10,8 +10,8 @@ from bgjobs.kube.api import Api
 from bgjobs.kube.views import Views
 
 _SLOW_AFTER = timedelta(seconds=2)
-_PODLESS_AFTER_WHILE_BUSY = timedelta(seconds=10)
-"""Late, since the API server keeps no Events in memory: it reads all of a namespace."""
+_SLOW_AFTER_WHILE_BUSY = timedelta(seconds=10)
+"""Late, since what is read is much then, and most attempts only wait for their turn."""
 
 
 class SlowStarts:
@@ -32,7 +32,8 @@ class SlowStarts:
         self._is_busy = is_busy
 
     async def look(self) -> None:
-        if not self._starting_for(_SLOW_AFTER):
+        slow = self._starting_for(_SLOW_AFTER_WHILE_BUSY if self._is_busy() else _SLOW_AFTER)
+        if not slow:
             return
         selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
         async for raw in self._api.every(paths.ALL_PODS, **selectors):
@@ -40,8 +41,7 @@ class SlowStarts:
             pod = reading.or_none(reading.pod, raw)
             if pod is not None and self._views.put_pod(uid, pod):
                 self._queue.add(uid)
-        podless_after = _PODLESS_AFTER_WHILE_BUSY if self._is_busy() else _SLOW_AFTER
-        podless = [u for u in self._starting_for(podless_after) if self._views.pod(u) is None]
+        podless = [uid for uid in slow if self._views.pod(uid) is None]
         jobs = [job for uid in podless if (job := self._views.job(uid))]
         for namespace in {job.metadata.namespace for job in jobs}:
             await self._look_for_failed_creates(namespace)
