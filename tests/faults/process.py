@@ -12,7 +12,7 @@ from tests.faults.network import Client, Network
 from bgjobs.controller import handlers
 from bgjobs.controller.election import REQUEST_SECONDS, Elector
 from bgjobs.domain.queue_report import LEASE
-from bgjobs.kube import labels, paths
+from bgjobs.kube import paths
 from bgjobs.kube.api import REQUEST_ERRORS, ApiError
 from bgjobs.main import assemble, loops
 from bgjobs.mirror.writer import MirrorWriter
@@ -86,18 +86,13 @@ class Operator:
         def background_job(type_: str | None, raw: Object) -> None:
             handlers.background_job_seen(views, queue, type_, raw, self.now())
 
-        def pod(type_: str | None, raw: Object) -> None:
-            handlers.pod_seen(views, queue, type_, raw)
-
         of_jobs = {"fieldSelector": paths.UNSUCCEEDED}
-        of_pods = {"labelSelector": labels.UID, "fieldSelector": "status.phase!=Pending"}
         async with asyncio.TaskGroup() as group:
             for coroutine in (
                 *loops(self._settings, self.client, parts, self._elector.elected, self.now),
                 self._elector.run(dict),
                 self._mirror.run(),
                 _follow(self.client, background_job, paths.ALL_BACKGROUND_JOBS, of_jobs),
-                _follow(self.client, pod, paths.ALL_PODS, of_pods),
             ):
                 group.create_task(coroutine)
 

@@ -23,6 +23,7 @@ from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.pods import PodWatch
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.resync import Resync, repeat, try_once, until_done
 from bgjobs.controller.slow_starts import SlowStarts
@@ -113,6 +114,7 @@ class Parts(NamedTuple):
     reconciler: Reconciler
     resync: Resync
     slow_starts: SlowStarts
+    pods: PodWatch
 
 
 def assemble(
@@ -161,6 +163,7 @@ def assemble(
         reconciler=reconciler,
         resync=Resync(api, views, queue, mirror, retention, now),
         slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
+        pods=PodWatch(api, views, queue),
     )
 
 
@@ -178,13 +181,14 @@ async def _operate(
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)
 
     async with watching(parts.views, parts.queue, clock.now) as kopf:
-        has_read = parts.configuration.read.is_set
+
+        def is_ready() -> bool:
+            return kopf.has_listed() and parts.pods.has_listed and parts.configuration.read.is_set()
+
         background = [
             *loops(settings, api, parts, elector.elected, clock.now),
             elector.run(lambda: {ANNOTATION: encode(parts.admission.report())}),
-            http.serve(
-                settings.http_port, lambda: kopf.has_listed() and has_read(), elector.is_alive
-            ),
+            http.serve(settings.http_port, is_ready, elector.is_alive),
         ]
         try:
             async with asyncio.TaskGroup() as group:
@@ -212,6 +216,7 @@ def loops(
             )
             for name in (ALLOWLIST, RUNTIMES)
         ),
+        parts.pods.run(),
         _lead(settings, parts, elected, now),
     ]
 

@@ -20,6 +20,17 @@ from bgjobs_local.processes import ENVIRONMENT, Component, accepts, last_lines
 
 # Above what two cores can do, or a benchmark measures the clients' own limits.
 _CLIENT_LIMITS = ("--kube-api-qps=1000", "--kube-api-burst=2000")
+_KWOK_OPTIONS = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {
+        "podPlayStageParallelism": 64,
+        # Its own defaults, which it forgets once an option is given.
+        "nodePlayStageParallelism": 4,
+        "nodeLeaseParallelism": 4,
+        "podsOnNodeSyncParallelism": 1,
+    },
+}
 _READY_WITHIN_S = 90
 
 
@@ -301,7 +312,8 @@ def _free_ports(count: int) -> list[int]:
 def _kwok(plan: Plan, credentials: Credentials, extra_stages: Sequence[Path]) -> Component:
     files = [*sorted(binaries.kwok_stages().glob("*.yaml")), *extra_stages]
     config = plan.directory / "kwok.yaml"
-    config.write_text("\n---\n".join(file.read_text() for file in files))
+    parts = [yaml.safe_dump(_KWOK_OPTIONS), *(file.read_text() for file in files)]
+    config.write_text("\n---\n".join(parts))
     return Component(
         "kwok",
         (

@@ -21,7 +21,7 @@ def register(
     queue: WorkQueue,
     now: Callable[[], datetime],
 ) -> None:
-    """Registers the handlers of BackgroundJobs and of their pods.
+    """Registers the handler of BackgroundJobs.
 
     An object that no longer fits its watch's selector arrives as DELETED: the
     reconciler looks whether it is really gone.
@@ -30,10 +30,6 @@ def register(
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def background_job(event: kopf.RawEvent, **_: Any) -> None:
         background_job_seen(views, queue, event["type"], dict(event["object"]), now())
-
-    @kopf.on.event("pods", labels={labels.UID: kopf.PRESENT}, registry=registry)
-    async def pod(event: kopf.RawEvent, **_: Any) -> None:
-        pod_seen(views, queue, event["type"], dict(event["object"]))
 
 
 def background_job_seen(

@@ -14,7 +14,7 @@ from kopf._core.engines.peering import Identity
 from bgjobs.controller import handlers, stateless
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION
-from bgjobs.kube import labels, paths
+from bgjobs.kube import paths
 from bgjobs.kube.api import connect
 from bgjobs.kube.clock import ServerClock
 from bgjobs.kube.views import Views
@@ -31,14 +31,14 @@ class Watching:
 
     def has_listed(self) -> bool:
         """Whether all that there is has been seen: kopf watches once it has listed."""
-        return {paths.ALL_BACKGROUND_JOBS, paths.ALL_PODS} <= self.watched
+        return paths.ALL_BACKGROUND_JOBS in self.watched
 
 
 @asynccontextmanager
 async def watching(
     views: Views, queue: WorkQueue, now: Callable[[], datetime]
 ) -> AsyncIterator[Watching]:
-    """Lets kopf call the handlers until the block ends. Raises what kopf could not mend."""
+    """Lets kopf call the handler until the block ends. Raises what kopf could not mend."""
     registry = kopf.OperatorRegistry()
     handlers.register(registry, views, queue, now)
     watched: set[str] = set()
@@ -81,8 +81,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.persistence.progress_storage = stateless.Progress()
     settings.persistence.finalizer = stateless.FINALIZER
     settings.queueing.idle_timeout = _IDLE_SECONDS
-    settings.watching.label_selectors["pods"] = labels.UID
-    settings.watching.field_selectors["pods"] = "status.phase!=Pending"
     # Finished jobs by the hundred thousand would cost minutes and a gigabyte at every start.
     settings.watching.field_selectors[GROUP, VERSION, PLURAL] = paths.UNSUCCEEDED
     return settings
