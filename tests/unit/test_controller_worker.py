@@ -34,7 +34,7 @@ class Bench:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
-    workers = Workers(bench.queue, bench.reconcile, bench.time.now)
+    workers = Workers(bench.queue, bench.reconcile, bench.time.now, lambda key: f"shop/{key}")
     at_work = asyncio.create_task(workers.run(2))
     yield bench
     at_work.cancel()
@@ -74,14 +74,14 @@ async def test_a_key_that_fails_is_tried_again_later(bench: Bench, fault: Except
     assert sorted(bench.begun) == ["a", "a", "b"]
 
 
-async def test_the_log_names_an_error_that_says_nothing(
+async def test_the_log_names_the_job_and_an_error_that_says_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.queue.add("a")
     await bench.settle()
     bench.ends["a"].set_exception(TimeoutError())
     await bench.settle()
-    assert caplog.messages == ["a: tried again soon: TimeoutError"]
+    assert caplog.messages == ["shop/a: tried again soon: TimeoutError"]
 
 
 async def test_a_standby_forgets_what_is_gone_and_keeps_the_rest() -> None:

@@ -46,6 +46,13 @@ def test_a_pod_that_ends_without_having_started_keeps_why() -> None:
     assert views.pod(UID) == newer(failed(), "302")
 
 
+def test_people_read_a_name_and_of_the_unknown_its_uid() -> None:
+    views = Views()
+    assert views.name(UID) == UID
+    views.put_job(background_job())
+    assert views.name(UID) == "shop/stock"
+
+
 def test_the_same_version_is_taken_again() -> None:
     views = Views()
     views.put_job(background_job())

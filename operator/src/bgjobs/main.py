@@ -236,7 +236,7 @@ async def _lead(
     parts.configuration.lead()
     async with asyncio.TaskGroup() as group:
         for coroutine in (
-            Workers(queue, parts.reconciler.reconcile, now).run(settings.workers),
+            Workers(queue, parts.reconciler.reconcile, now, parts.views.name).run(settings.workers),
             parts.events.run(),
             parts.hints.run(),
             repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),

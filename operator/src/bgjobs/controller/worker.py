@@ -36,10 +36,12 @@ class Workers:
         queue: WorkQueue,
         reconcile: Callable[[str], Awaitable[None]],
         now: Callable[[], datetime],
+        name_of: Callable[[str], str],
     ) -> None:
         self._queue = queue
         self._reconcile = reconcile
         self._now = now
+        self._name_of = name_of
         self._failures: Counter[str] = Counter()
 
     async def run(self, count: int) -> None:
@@ -57,10 +59,10 @@ class Workers:
         try:
             await self._reconcile(key)
         except REQUEST_ERRORS as error:
-            logger.warning("%s: tried again soon: %s", key, in_words(error))
+            logger.warning("%s: tried again soon: %s", self._name_of(key), in_words(error))
             self._try_again(key)
         except Exception:
-            logger.exception("%s: a fault of the operator; tried again later", key)
+            logger.exception("%s: a fault of the operator; tried again later", self._name_of(key))
             self._try_again(key)
         else:
             self._failures.pop(key, None)

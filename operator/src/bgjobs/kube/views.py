@@ -57,6 +57,11 @@ class Views:
     def job(self, uid: str) -> BackgroundJob | None:
         return self._jobs.get(uid)
 
+    def name(self, uid: str) -> str:
+        """namespace/name, as people write it; the uid of what is not known."""
+        job = self._jobs.get(uid)
+        return uid if job is None else job.key
+
     def child(self, uid: str) -> ChildJob | None:
         return self._children.get(uid)
 
