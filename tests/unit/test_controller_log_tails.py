@@ -58,6 +58,16 @@ async def test_no_log_is_no_fault() -> None:
     assert await tail_of(ApiError(404, "NotFound", "no such pod")) is None
 
 
+async def test_what_ends_follows_no_log_any_longer() -> None:
+    """Or the operator's end would wait for a log that goes on as long as its pod runs."""
+    tails, before = LogTails(FakeApi(b"", None)), asyncio.all_tasks()
+    await tails.follow("shop", running())
+    [following] = asyncio.all_tasks() - before
+    tails.close()
+    await asyncio.wait([following], timeout=5)
+    assert following.cancelled()
+
+
 async def test_a_kubelet_that_does_not_answer_delays_no_deletion_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -234,17 +235,19 @@ async def _lead(
     await until_done(resync.catch_up)
     parts.reconciler.take_over()
     parts.configuration.lead()
-    async with asyncio.TaskGroup() as group:
-        for coroutine in (
-            Workers(queue, parts.reconciler.reconcile, now, parts.views.name).run(settings.workers),
-            parts.events.run(),
-            parts.hints.run(),
-            repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
-            repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
-            repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
-            _sweep(resync, settings.sweep_seconds),
-        ):
-            group.create_task(coroutine)
+    workers = Workers(queue, parts.reconciler.reconcile, now, parts.views.name)
+    with closing(parts.reconciler):
+        async with asyncio.TaskGroup() as group:
+            for coroutine in (
+                workers.run(settings.workers),
+                parts.events.run(),
+                parts.hints.run(),
+                repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
+                repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
+                repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
+                _sweep(resync, settings.sweep_seconds),
+            ):
+                group.create_task(coroutine)
 
 
 def _queue_all(views: Views, queue: WorkQueue) -> None:

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogTails:
-    """The last 16 KiB of the logs that are followed, by their pod's uid. Bounded in number."""
+    """The last 16 KiB of logs, by their pod's uid. At most 16 are followed at once."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -45,6 +45,11 @@ class LogTails:
         self._tails.pop(pod_uid, None)
         if task := self._following.pop(pod_uid, None):
             task.cancel()
+
+    def close(self) -> None:
+        """Follows none any longer: a log may go on for as long as its pod runs."""
+        for pod_uid in tuple(self._following):
+            self.forget(pod_uid)
 
     async def _read(self, path: str, pod_uid: str, opened: asyncio.Event) -> None:
         try:

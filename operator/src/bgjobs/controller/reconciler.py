@@ -81,6 +81,10 @@ class Reconciler:
             if job is not None and current(job, self._views.child(uid)):
                 self._admission.hold(uid, self._group(job), starting=True)
 
+    def close(self) -> None:
+        """Ends what goes on behind a reconciliation. Nothing may be reconciled from here on."""
+        self._log_tails.close()
+
     async def reconcile(self, uid: str) -> None:
         """Raises ApiError and network errors: the caller tries again later."""
         job = await self._job(uid)
