@@ -228,7 +228,7 @@ def test_the_last_good_version_stays_in_force_while_a_config_map_is_missing(
     kept = api.request(jobs.server, "GET", f"{_CONFIG_MAPS}/{config_map}").body
     api.request(jobs.server, "DELETE", f"{_CONFIG_MAPS}/{config_map}")
     try:
-        _wait_told(jobs.server, config_map, "it does not exist: apply it again. The last good")
+        _wait_told(jobs.server, config_map, "it does not exist: apply it. The last good")
         for each in ("runs", "waits"):
             job = wait_finished(jobs, f"{name}-{each}")
             assert job["status"]["phase"] == "Succeeded"

@@ -91,7 +91,7 @@ def test_an_empty_allowlist_is_a_good_one() -> None:
     [
         (config_map(default="image: ["), "'default' is no valid YAML"),
         (config_map(), "the key default is missing"),
-        (None, "it does not exist: apply it again"),
+        (None, "it does not exist: apply it"),
     ],
     ids=["broken", "emptied", "deleted"],
 )
@@ -125,7 +125,7 @@ def test_a_deleted_config_map_gets_an_event_too() -> None:
     keeper.seen(RUNTIMES, config_map(default="image: shop:1"))
     keeper.seen(RUNTIMES, None)
     assert keeper.events.messages == [
-        "bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: it does not exist: apply it again. "
+        "bgjobs-system/bgjobs-runtimes c ConfigurationInvalid: it does not exist: apply it. "
         "The last good version stays in force."
     ]
 

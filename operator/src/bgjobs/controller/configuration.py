@@ -53,7 +53,7 @@ class ConfigurationKeeper:
         changes: dict[str, Any] = {}
         try:
             if config_map is None:
-                raise ConfigurationError("it does not exist: apply it again")
+                raise ConfigurationError("it does not exist: apply it")
             self._metadata[name] = config_map["metadata"]
             changes[field] = parse(config_map.get("data") or {})
             logger.info("ConfigMap %s is in force: %s keys", name, len(changes[field]))
