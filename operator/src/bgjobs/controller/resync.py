@@ -1,4 +1,4 @@
-"""Looks for what no watch tells: child Jobs that vanish, what expires."""
+"""Lists what no watch tells of: to see it, to delete what has expired, to mend the mirror."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ class _Dispensable(NamedTuple):
 
 
 class Resync:
-    """Lists what watches leave out and queues what it finds changed."""
+    """Queues what it finds changed, and deletes only what is still as it was seen."""
 
     def __init__(
         self,

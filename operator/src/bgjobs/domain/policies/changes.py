@@ -1,4 +1,4 @@
-"""The changes of status that several policies share."""
+"""What several policies share: how a status changes, what costs a retry, how times are told."""
 
 from datetime import UTC, datetime
 
@@ -20,9 +20,9 @@ from bgjobs.domain.resource import (
     cut,
 )
 
-MAX_DISRUPTIONS_A_RUN = 5
-MAX_DEFERRALS_A_RUN = 50
-MAX_SUSPENSIONS_A_RUN = 50
+_MAX_DISRUPTIONS_A_RUN = 5
+_MAX_DEFERRALS_A_RUN = 50
+_MAX_SUSPENSIONS_A_RUN = 50
 """Beyond these, such an ending costs a retry."""
 
 
@@ -32,6 +32,7 @@ def seconds(time: datetime) -> datetime:
 
 
 def clock(time: datetime) -> str:
+    """The time as messages tell it: 2030-01-31T12:00:00Z."""
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -61,11 +62,11 @@ def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
     """Whether the ending that the status counts last uses up a retry."""
     match outcome:
         case AttemptOutcome.DISRUPTED:
-            return status.disruptions > MAX_DISRUPTIONS_A_RUN
+            return status.disruptions > _MAX_DISRUPTIONS_A_RUN
         case AttemptOutcome.DEFERRED:
-            return status.deferrals > MAX_DEFERRALS_A_RUN
+            return status.deferrals > _MAX_DEFERRALS_A_RUN
         case AttemptOutcome.SUSPENDED:
-            return status.suspensions > MAX_SUSPENSIONS_A_RUN
+            return status.suspensions > _MAX_SUSPENSIONS_A_RUN
     return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
 
 
