@@ -136,6 +136,14 @@ def test_a_gone_child_job_is_remembered_as_gone() -> None:
     assert views.child(UID) == child_job(gone=True)
 
 
+def test_a_child_job_that_is_gone_is_not_revived_by_an_older_list() -> None:
+    views = Views()
+    views.put_child(UID, child_job())
+    views.child_is_gone(UID)
+    views.put_child(UID, child_job())
+    assert views.child(UID) == child_job(gone=True)
+
+
 def test_a_pod_that_is_gone_keeps_what_it_did_and_puts_its_job_in_doubt() -> None:
     views = Views()
     views.put_pod(UID, running())

@@ -82,6 +82,7 @@ class Views:
         return old is None or _version(job) > _version(old)
 
     def put_child(self, uid: str, child: ChildJob) -> None:
+        """Keeps the newest of the latest attempt; what is gone never comes back."""
         old = self._children.get(uid)
         if old is None or _order(child) > _order(old) or _is_newer_view(child, old):
             self._children[uid] = child
@@ -185,4 +186,6 @@ def _remembering(new: Pod, old: Pod | None) -> Pod:
 
 
 def _is_newer_view(new: ChildJob, old: ChildJob) -> bool:
-    return new.uid == old.uid and int(new.resource_version) >= int(old.resource_version)
+    if old.gone or new.uid != old.uid:
+        return False
+    return int(new.resource_version) >= int(old.resource_version)
