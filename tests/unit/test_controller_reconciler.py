@@ -967,6 +967,20 @@ async def test_nor_is_it_where_it_was_seen_before_the_child_job() -> None:
     assert "attempts" not in operator.status
 
 
+async def test_a_pod_whose_labels_were_changed_is_there_all_the_same() -> None:
+    operator = await running_operator(retries=0)
+    child, pod = operator.children[0], operator.api.objects[f"{PODS}/stock-1-1-abcde"]
+    pod["metadata"]["labels"]["bgjobs.dev/run"] = "first"
+    child["status"] = {
+        "conditions": [{"type": "Failed", "status": "True", "message": "exit code 66 matching"}]
+    }
+    operator.api.touch(f"{JOBS}/{child['metadata']['name']}")
+    operator.views.doubtful.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.shown == ("Failed", "PermanentFailure")
+
+
 async def test_a_hostile_result_is_recorded_all_the_same() -> None:
     operator = Operator()
     operator.apply()

@@ -113,7 +113,8 @@ class Observer:
         ):
             if reading.owner_uid(raw) == child.uid:
                 found = True
-                self._views.put_pod(job.metadata.uid, reading.pod(raw))
+                if pod := reading.or_none(reading.pod, raw):
+                    self._views.put_pod(job.metadata.uid, pod)
         known = self._pod(job, child)
         if known is not None and not found:
             self._views.remove_pod(job.metadata.uid, known)
