@@ -981,6 +981,15 @@ async def test_a_pod_whose_labels_were_changed_is_there_all_the_same() -> None:
     assert operator.shown == ("Failed", "PermanentFailure")
 
 
+async def test_a_finished_job_holds_no_slot_for_a_child_job_that_is_there_all_the_same() -> None:
+    """A new leader may have ended it before the old one's start was carried out."""
+    operator = await running_operator()
+    operator.api.objects[STOCK]["status"] = {"phase": "Cancelled", "reason": "Cancelled"}
+    operator.apply()
+    await operator.work()
+    assert operator.admission.running == 0
+
+
 async def test_a_hostile_result_is_recorded_all_the_same() -> None:
     operator = Operator()
     operator.apply()

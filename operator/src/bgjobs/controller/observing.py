@@ -84,10 +84,10 @@ class Observer:
     async def _child(self, job: BackgroundJob) -> ChildJob | None:
         """The child Job of the current attempt, read anew where the view may be wrong."""
         uid, ref = job.metadata.uid, job.status.job_ref
+        if job.status.finished:
+            return None
         child = current(job, self._views.child(uid))
         if child is None:
-            if job.status.finished:
-                return None
             if ref is None:
                 return await self.find_child(job) if uid in self._views.unsure else None
             child = ChildJob(
