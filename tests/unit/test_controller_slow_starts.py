@@ -81,6 +81,18 @@ async def test_events_are_read_where_an_attempt_gets_no_pod(scene: Scene) -> Non
     assert len(scene.queue) == 1
 
 
+async def test_of_several_events_the_last_counts_and_is_news_once(scene: Scene) -> None:
+    scene.objects[EVENTS] = [
+        {"involvedObject": {"uid": child_job().uid}, "message": message}
+        for message in ("exceeded quota", "violates PodSecurity")
+    ]
+    await scene.look(after=3)
+    assert scene.views.failed_create(UID) == "violates PodSecurity"
+    scene.queue.done(await scene.queue.get())
+    await scene.look(after=3)
+    assert len(scene.queue) == 0
+
+
 async def test_all_is_read_late_while_many_jobs_start(scene: Scene) -> None:
     scene.busy = True
     await scene.look(after=10)

@@ -47,13 +47,18 @@ class SlowStarts:
             await self._look_for_failed_creates(namespace)
 
     async def _look_for_failed_creates(self, namespace: str) -> None:
-        """The Job controller tells only in an Event why it could not create a pod."""
+        """The Job controller tells only in Events why it could not create a pod.
+
+        The last of a Job counts: their names end in their time, and so they are listed.
+        """
         children = {child.uid: uid for uid in self._views if (child := self._views.child(uid))}
         selector = "reason=FailedCreate,involvedObject.kind=Job"
+        said: dict[str, str] = {}
         async for raw in self._api.every(paths.events(namespace), fieldSelector=selector):
-            child_uid, said = raw["involvedObject"].get("uid"), raw.get("message", "")
-            uid = children.get(child_uid)
-            if uid is not None and self._views.put_failed_create(uid, child_uid, said):
+            said[raw["involvedObject"].get("uid", "")] = raw.get("message", "")
+        for child_uid in said.keys() & children.keys():
+            uid = children[child_uid]
+            if self._views.put_failed_create(uid, child_uid, said[child_uid]):
                 self._queue.add(uid)
 
     def _starting_for(self, longer_than: timedelta) -> list[str]:
