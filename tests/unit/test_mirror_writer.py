@@ -127,6 +127,7 @@ class Connections:
     def __init__(self, engine: sa.Engine) -> None:
         self.asked, self.go_on = threading.Event(), threading.Event()
         self.failures = 0
+        self.failure: Exception = sa.exc.OperationalError("BEGIN", {}, Exception("it is away"))
         sa.event.listen(engine, "begin", self._begin)
 
     def _begin(self, _: sa.Connection) -> None:
@@ -134,7 +135,7 @@ class Connections:
         assert self.go_on.wait(10)
         if self.failures:
             self.failures -= 1
-            raise sa.exc.OperationalError("BEGIN", {}, Exception("the database is away"))
+            raise self.failure
 
 
 def test_what_is_being_written_still_counts_as_waiting(engine: sa.Engine) -> None:
@@ -163,9 +164,11 @@ def test_a_state_that_comes_while_an_older_one_is_written_is_written_too(
     assert versions(engine) == [101]
 
 
-def test_a_database_that_fails_loses_nothing(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("failure", [None, RuntimeError("a package of the driver is missing")])
+def test_a_database_that_fails_loses_nothing(engine: sa.Engine, failure: Exception | None) -> None:
     connections, writer = Connections(engine), MirrorWriter(engine)
     connections.failures = 1
+    connections.failure = failure or connections.failure
     connections.go_on.set()
     writer.put(job(100))
     writer.deleted("gone", NOW)

@@ -103,7 +103,7 @@ class MirrorWriter:
             try:
                 self.write_oldest()
             except SQLAlchemyError as error:
-                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
+                pause = _longer(pause)
                 logger.warning(
                     "the mirror is %s behind (%.0f s) and tries again in %.1f s; if tables are "
                     "missing, run `python -m bgjobs.mirror` (make deploy does): %s",
@@ -112,6 +112,9 @@ class MirrorWriter:
                     pause,
                     str(error).splitlines()[0],
                 )
+            except Exception:  # a driver may raise anything, and nobody restarts the thread
+                pause = _longer(pause)
+                logger.exception("a fault of the mirror; it tries again in %.1f s", pause)
             else:
                 pause = 0.0
 
@@ -191,6 +194,10 @@ class MirrorWriter:
                 connection.execute(
                     sa.update(JOBS).where(JOBS.c.uid == uid).values(deleted_at=gone_at)
                 )
+
+
+def _longer(pause_seconds: float) -> float:
+    return min(_LONGEST_PAUSE_SECONDS, pause_seconds * 2 or 0.5)
 
 
 def _version(job: BackgroundJob) -> int:
