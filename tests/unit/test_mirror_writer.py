@@ -60,6 +60,15 @@ def versions(engine: sa.Engine) -> list[int]:
     return listed
 
 
+def test_deletions_come_in_batches_too(engine: sa.Engine) -> None:
+    """Or a transaction would lock as many rows as a namespace had jobs."""
+    writer = MirrorWriter(engine)
+    for n in range(1201):
+        writer.deleted(f"uid-{n:04}", NOW)
+    writer.write_oldest()
+    assert writer.pending == 701
+
+
 def test_a_job_becomes_a_row(engine: sa.Engine) -> None:
     write(engine, job(100))
     (row,) = rows(engine)

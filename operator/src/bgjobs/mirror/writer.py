@@ -141,11 +141,12 @@ class MirrorWriter:
         """A batch to write: jobs, and deletions of such as have no state left to write."""
         with self._changed:
             jobs = dict(itertools.islice(self._jobs.items(), _BATCH_ROWS))
-            deleted = {
-                uid: entry
+            ripe = (
+                (uid, entry)
                 for uid, entry in self._deleted.items()
                 if uid in jobs or uid not in self._jobs
-            }
+            )
+            deleted = dict(itertools.islice(ripe, _BATCH_ROWS))
         return jobs, deleted
 
     def _drop(
