@@ -2,7 +2,10 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from bgjobs.domain.resource import BackgroundJob
+from bgjobs.domain.resource import BackgroundJob, Reason
+
+_NOT_ALLOWED = "(not allowed)"
+"""For a class that is not allowed: anybody may make names up."""
 
 FINISHED = Counter(
     "bgjobs_finished_total", "Finished runs of BackgroundJobs", ["class", "result", "reason"]
@@ -48,4 +51,6 @@ def count_transition(before: BackgroundJob, after: BackgroundJob) -> None:
         if after.status.run_seconds is not None:
             RUN_SECONDS.labels(class_).observe(after.status.run_seconds)
     if after.status.finished and not before.status.finished:
-        FINISHED.labels(class_, str(after.status.phase), str(after.status.reason)).inc()
+        reason = after.status.reason
+        class_ = _NOT_ALLOWED if reason is Reason.NOT_ALLOWED else class_
+        FINISHED.labels(class_, str(after.status.phase), str(reason)).inc()
