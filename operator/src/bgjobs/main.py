@@ -135,7 +135,9 @@ def assemble(
     hints = HintQueue(
         settings.hints_per_second, permitted=queue.add, is_busy=lambda: admission.is_busy
     )
-    configuration = ConfigurationKeeper(events, now, changed=partial(_queue_all, views, queue))
+    configuration = ConfigurationKeeper(
+        events, now, changed=partial(_queue_unfinished, views, queue)
+    )
     reconciler = Reconciler(
         api=api,
         views=views,
@@ -250,9 +252,12 @@ async def _lead(
                 group.create_task(coroutine)
 
 
-def _queue_all(views: Views, queue: WorkQueue) -> None:
+def _queue_unfinished(views: Views, queue: WorkQueue) -> None:
+    """What the configuration is about; the finished may be a hundred thousand."""
     for uid in views:
-        queue.add(uid)
+        job = views.job(uid)
+        if job is not None and not job.status.finished:
+            queue.add(uid)
 
 
 async def _sweep(resync: Resync, every_seconds: int) -> None:
