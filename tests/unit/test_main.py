@@ -7,7 +7,7 @@ from tests.unit.builders import CLASS, Time, background_job
 from bgjobs.domain.configuration import ALLOWLIST
 from bgjobs.domain.resource import Phase, Status
 from bgjobs.kube.api import Api
-from bgjobs.main import Parts, assemble
+from bgjobs.main import Parts, assemble, main
 from bgjobs.mirror.writer import MirrorWriter
 from bgjobs.settings import Settings
 
@@ -23,6 +23,15 @@ class NoApi(Api):
 def parts() -> Parts:
     mirror = MirrorWriter(sa.create_engine("sqlite://"))
     return assemble(Settings(database_url="sqlite://"), NoApi(), mirror, Time().now)
+
+
+@pytest.mark.parametrize("url", ["", "database", "mysql://shop@db/jobs", "mysqll://shop@db/jobs"])
+def test_what_is_no_database_ends_it_with_a_sentence(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BGJOBS_DATABASE_URL", url)
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("BGJOBS_DATABASE_URL cannot be used: ")
 
 
 async def test_another_configuration_is_a_reason_to_look_at_what_is_not_finished(

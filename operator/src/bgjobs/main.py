@@ -17,6 +17,7 @@ import aiohttp
 import sqlalchemy as sa
 import uvloop
 from kubernetes.aio.config import ConfigException
+from sqlalchemy.exc import ArgumentError
 
 from bgjobs import http, metrics
 from bgjobs.controller.admission import AdmissionQueue
@@ -52,18 +53,26 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
+        database = sa.create_engine(settings.database_url, pool_pre_ping=True)
     except ValueError as error:
         print(error, file=sys.stderr)
+        return 2
+    except (ArgumentError, ImportError) as error:
+        print(
+            f"BGJOBS_DATABASE_URL cannot be used: {error}. Write "
+            "mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
+            file=sys.stderr,
+        )
         return 2
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # kopf tells of every event that a handler took.
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    return uvloop.run(_run(settings))
+    return uvloop.run(_run(settings, database))
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, database: sa.Engine) -> int:
     clock = ServerClock()
     try:
         lease_api = await connect(clock, timeout_seconds=REQUEST_SECONDS)
@@ -91,7 +100,7 @@ async def _run(settings: Settings) -> int:
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.error("the API server cannot be reached: %s", in_words(error))
             return 1
-        mirror = MirrorWriter(sa.create_engine(settings.database_url, pool_pre_ping=True))
+        mirror = MirrorWriter(database)
         mirror.start()
         try:
             await _operate(settings, elector, api, clock, mirror)

@@ -16,7 +16,7 @@ def main() -> int:
         return 2
     try:
         upgrade(sa.create_engine(url))
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ImportError) as error:
         print(f"the schema was not upgraded: {error}", file=sys.stderr)
         return 1
     print("the schema is up to date")
