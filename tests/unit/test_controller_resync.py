@@ -259,3 +259,11 @@ async def test_the_sweep_notices_what_vanished_without_a_watch_telling(scene: Sc
     scene.views.put_job(background_job(uid="made-since", resource_version="1001"))
     await scene.resync.background_jobs()
     assert scene.views.left == {"vanished"}
+
+
+async def test_the_sweep_notices_what_succeeded_without_a_watch_telling(scene: Scene) -> None:
+    """Or it would stay in memory for as long as it stays in the cluster."""
+    scene.views.put_job(background_job(Status(phase=Phase.SUCCEEDED)))
+    await scene.resync.background_jobs()
+    assert scene.views.left == {UID}
+    assert await scene.order() == [UID]

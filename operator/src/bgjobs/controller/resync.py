@@ -12,7 +12,7 @@ from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.observation import ChildJob
-from bgjobs.domain.resource import BackgroundJob, Metadata, parse
+from bgjobs.domain.resource import BackgroundJob, Metadata, Phase, parse
 from bgjobs.domain.retention import (
     Retention,
     child_has_expired,
@@ -159,9 +159,11 @@ class Resync:
         except for the oldest finished ones where there are too many.
         """
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
-        listed, finished, expired = set(), [], []
+        listed, watched, finished, expired = set(), set(), [], []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
+            if raw.get("status", {}).get("phase") != Phase.SUCCEEDED:
+                watched.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
             self._mirror.put(job)
@@ -170,10 +172,10 @@ class Resync:
             if job_has_expired(job, self._retention, self._now()):
                 expired.append(job.metadata)
         version = before["metadata"]["resourceVersion"]
-        # A watch that begins anew tells nothing of what vanished meanwhile.
+        # A watch that begins anew tells nothing of what left it meanwhile.
         for uid in self._views:
             job = self._views.job(uid)
-            if uid not in listed and job and int(job.metadata.resource_version) <= int(version):
+            if uid not in watched and job and int(job.metadata.resource_version) <= int(version):
                 self._views.left.add(uid)
                 self._queue.add(uid)
         for metadata in surplus(finished, self._retention):
