@@ -339,6 +339,17 @@ def test_a_lease_emptied_by_hand_is_free(world: World) -> None:
     assert process.leads
 
 
+def test_a_lease_without_its_times_is_renewed_as_a_whole(world: World) -> None:
+    """The API server takes no empty time."""
+    lease = {"metadata": {"name": "bgjobs-operator"}, "spec": {"holderIdentity": "first"}}
+    world.server.create(lease)
+    process = Process(world, "first")
+    process.step()
+    assert process.leads
+    assert world.server.lease is not None
+    assert world.server.lease["spec"]["acquireTime"] == world.server.lease["spec"]["renewTime"]
+
+
 def test_two_that_find_it_free_do_not_both_get_it(
     world: World, first: Process, second: Process
 ) -> None:

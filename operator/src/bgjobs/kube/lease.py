@@ -65,6 +65,7 @@ def held_by(
     It conflicts if the Lease has changed since it was read.
     """
     changes_hands = holder != lease.holder
+    is_kept = lease.acquired and not changes_hands
     return [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": lease.resource_version},
         {
@@ -78,7 +79,7 @@ def held_by(
             "value": {
                 "holderIdentity": holder,
                 "leaseDurationSeconds": duration_seconds,
-                "acquireTime": _micro_time(now) if changes_hands else lease.acquired,
+                "acquireTime": lease.acquired if is_kept else _micro_time(now),
                 "renewTime": _micro_time(now),
                 "leaseTransitions": lease.transitions + changes_hands,
             },
