@@ -257,6 +257,14 @@ CASES = [
         id="deadline",
     ),
     pytest.param(
+        background_job(ended(Reason.DEADLINE_EXCEEDED, "Ran too long.")),
+        {"configuration": runtimes(shop=Runtime(active_deadline_seconds=7200))},
+        "Ran too long.",
+        None,
+        [f'{PATCH} \'{{"spec":{{"activeDeadlineSeconds":14400}}}}\'', *RETRY],
+        id="deadline of the runtime",
+    ),
+    pytest.param(
         background_job(ended(Reason.NOT_IN_IMAGE, "Not in the image.")),
         {},
         "Not in the image.",
@@ -265,11 +273,11 @@ CASES = [
         id="exit 64",
     ),
     pytest.param(
-        background_job(ended(Reason.BAD_PARAMETERS, "Unexpected argument.")),
-        {},
+        background_job(ended(Reason.BAD_PARAMETERS, "Unexpected argument."), method="report"),
+        {"flags": ("--context", "prod")},
         "Unexpected argument.",
         None,
-        [f"kubectl bgjob submit {CLASS} --params-file FILE -n shop"],
+        [f"kubectl bgjob submit {CLASS} --method report --params-file FILE -n shop --context prod"],
         id="bad parameters",
     ),
     pytest.param(

@@ -26,7 +26,14 @@ from bgjobs.domain.ranking import (
     predicted_starts,
 )
 from bgjobs.domain.resource import Attempt, BackgroundJob, Phase, Reason, Status
-from bgjobs.domain.runtimes import DEFAULT, key_for, paused_by
+from bgjobs.domain.runtimes import (
+    DEFAULT,
+    Runtime,
+    active_deadline_seconds,
+    key_for,
+    paused_by,
+    runtime_for,
+)
 
 _AHEAD_NAMED = 5
 _REFUSED = (Reason.QUOTA_EXCEEDED, Reason.ADOPTION_CONFLICT, Reason.CONFIGURATION_INVALID)
@@ -432,13 +439,15 @@ def _remedies(
             commands.operators("see why it ended", "logs", deployment, "--previous"),
         )
     full = {use.of: use.limit for use in queue.limits if use.is_full} if queue else {}
-    runtimes = facts.configuration.runtimes
+    spec, runtimes = facts.job.spec, facts.configuration.runtimes
+    runtime = runtime_for(runtimes, spec.class_).settings if runtimes else Runtime()
     holds = Holds(
-        paused_by=paused_by(runtimes, facts.job.spec.class_) if runtimes else None,
+        paused_by=paused_by(runtimes, spec.class_) if runtimes else None,
         runtime=_runtime_key(facts, facts.job),
         node=facts.pod.node_name if facts.pod else None,
         operator_limit=full.get(Limit.OPERATOR, 0),
         runtime_is_full=Limit.RUNTIME in full,
+        deadline_seconds=active_deadline_seconds(spec, runtime),
         problems=facts.configuration.problems,
     )
     return remedies(status, commands, holds)

@@ -49,6 +49,14 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
             what="let it go on", bgjob=self._bgjob("resume"), kubectl=self.patch(suspend=False)
         )
 
+    def submit_anew(self) -> Remedy:
+        spec = self.job.spec
+        words = ("submit", spec.class_, "--method", spec.method, "--params-file", "FILE")
+        return Remedy(
+            what="submit it anew with other parameters: these cannot be changed",
+            bgjob=self.kubectl("bgjob", *words),
+        )
+
     def begin_again(self) -> Remedy:
         """A pod keeps the settings that it was created with; a new one costs no retry this way."""
         return Remedy(
@@ -136,6 +144,8 @@ class Holds(msgspec.Struct, frozen=True, kw_only=True):
     operator_limit: int = 0
     """Of jobs that run at once, where it is reached."""
     runtime_is_full: bool = False
+    deadline_seconds: int
+    """How long an attempt may run."""
     problems: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -228,28 +238,13 @@ def _after_the_end(status: Status, commands: Commands, holds: Holds) -> tuple[Re
         case Reason.OOM_KILLED:
             first = commands.edit(RUNTIMES, f"give runtime {runtime} more memory")
         case Reason.DEADLINE_EXCEEDED:
-            limit = 2 * (commands.job.spec.active_deadline_seconds or 3600)
-            first = Remedy(
-                what="give it more time", kubectl=commands.patch(activeDeadlineSeconds=limit)
-            )
+            twice = commands.patch(activeDeadlineSeconds=2 * holds.deadline_seconds)
+            first = Remedy(what="give it more time", kubectl=twice)
         case Reason.NOT_IN_IMAGE:
             what = f"give runtime {runtime} an image that has the class"
             first = commands.edit(RUNTIMES, what)
         case Reason.BAD_PARAMETERS | Reason.PARAMETERS_TOO_LARGE:
-            words = (
-                "kubectl",
-                "bgjob",
-                "submit",
-                commands.job.spec.class_,
-                "--params-file",
-                "FILE",
-            )
-            return (
-                Remedy(
-                    what="submit it anew with other parameters: these cannot be changed",
-                    bgjob=shlex.join((*words, "-n", commands.job.metadata.namespace)),
-                ),
-            )
+            return (commands.submit_anew(),)
         case Reason.CANCELLED | Reason.DISRUPTED | Reason.JOB_DELETED:
             return (commands.retry(),)
         case _:

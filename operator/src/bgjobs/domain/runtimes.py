@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from bgjobs.domain.errors import ConfigurationError
-from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, cut
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Spec, cut
 
 DEFAULT = "default"
 
@@ -22,6 +22,7 @@ _MAX_ALIASES = 8
 """Aliases of aliases multiply: a few dozen of them turn a short text into gigabytes."""
 
 _MAX_SECONDS = 2**31 - 1
+_ACTIVE_DEADLINE_SECONDS = 3600
 
 
 class Runtime(
@@ -82,6 +83,12 @@ def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
 def key_for(runtimes: Runtimes, class_: str) -> str:
     """The key of a class's runtime, whose limit of concurrent jobs counts it."""
     return _keys(runtimes, class_)[0]
+
+
+def active_deadline_seconds(spec: Spec, runtime: Runtime) -> int:
+    """How long one attempt may run: by the job, else by its runtime, else an hour."""
+    own = spec.active_deadline_seconds or runtime.active_deadline_seconds
+    return own or _ACTIVE_DEADLINE_SECONDS
 
 
 def paused_by(runtimes: Runtimes, class_: str) -> str | None:

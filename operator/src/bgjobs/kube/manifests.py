@@ -6,12 +6,12 @@ import msgspec
 
 from bgjobs.domain.decision import Start
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob, Priority
+from bgjobs.domain.runtimes import active_deadline_seconds
 from bgjobs.kube import labels
 
 CONTAINER = "job"
 CONTRACT_VERSION = "1"
 
-_DEFAULT_ACTIVE_DEADLINE_SECONDS = 3600
 _DEFAULT_RESOURCES = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "1", "memory": "256Mi"},
@@ -94,14 +94,9 @@ def child_job(job: BackgroundJob, start: Start) -> dict[str, Any]:
 
 def _pod(job: BackgroundJob, start: Start) -> dict[str, Any]:
     runtime = start.runtime.settings
-    deadline = (
-        job.spec.active_deadline_seconds
-        or runtime.active_deadline_seconds
-        or _DEFAULT_ACTIVE_DEADLINE_SECONDS
-    )
     pod = {
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": deadline,
+        "activeDeadlineSeconds": active_deadline_seconds(job.spec, runtime),
         "terminationGracePeriodSeconds": runtime.termination_grace_period_seconds,
         "priorityClassName": _PRIORITY_CLASSES[job.spec.priority],
         "automountServiceAccountToken": runtime.service_account_name is not None,
