@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
+from bgjobs.domain.configuration import NAMESPACE
+
 _PREFIX = "BGJOBS_"
 
 
@@ -17,7 +19,7 @@ class Settings(
 ):
     """Each field is set by the environment variable BGJOBS_<FIELD IN CAPITALS>."""
 
-    namespace: str = "bgjobs-system"
+    namespace: str = NAMESPACE
     """Where the operator's ConfigMaps and its Lease lie."""
     pod_name: str = ""
     """The name under which it leads, which no other process has at the same time.

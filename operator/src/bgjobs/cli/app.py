@@ -29,7 +29,7 @@ from bgjobs.cli.rendering import (
     reference,
     show_explanation,
 )
-from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
+from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
 from bgjobs.domain.resource import Phase, Priority, parse
 from bgjobs.domain.runtimes import DEFAULT
 
@@ -167,10 +167,10 @@ def submit(
     with api.connected(kubeconfig, context, namespace) as cluster:
         job, is_new = _create(cluster, manifest, key, dry_run=dry_run)
         done = "created" if is_new else f"exists already, by its key {key}"
-        is_finished = dry_run or not (wait or follow)
-        if is_finished or output is None:
+        waits = (wait or follow) and not dry_run
+        if output is None or not waits:
             _print([job], [f"{done} (checked only)" if dry_run and is_new else done], output)
-        if not is_finished:
+        if waits:
             print_from = following.FIRST if follow else None
             tell = progress(console(stderr=True))
             finished = following.until_finished(
@@ -284,7 +284,7 @@ def explain(
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
+    operator_namespace: OperatorNamespace = NAMESPACE,
 ) -> None:
     """Say why a job does not run, when it will, what changes that."""
     with api.connected(kubeconfig, context, namespace, operator_namespace) as cluster:
@@ -552,7 +552,7 @@ def pause(
     output: Output = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
+    operator_namespace: OperatorNamespace = NAMESPACE,
 ) -> None:
     """Start no more jobs of a class; those that run go on."""
     if not reason.strip():
@@ -570,7 +570,7 @@ def unpause(
     output: Output = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = api.OPERATOR_NAMESPACE,
+    operator_namespace: OperatorNamespace = NAMESPACE,
 ) -> None:
     """Let jobs of a paused class start again."""
     with api.connected(kubeconfig, context, None, operator_namespace) as cluster:

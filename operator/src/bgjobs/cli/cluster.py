@@ -18,11 +18,11 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 from urllib3 import Retry
 
 from bgjobs.cli.errors import API_ERRORS, CommandError, sentence, status_object
+from bgjobs.domain.configuration import NAMESPACE
 from bgjobs.kube import labels, paths
 from bgjobs.kube.clock import ServerClock
 from bgjobs.kube.manifests import CONTAINER
 
-OPERATOR_NAMESPACE = "bgjobs-system"
 _PAGE_SIZE = 500
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 30
@@ -53,7 +53,7 @@ def connected(
     kubeconfig: str | None,
     context: str | None,
     namespace: str | None = None,
-    operator_namespace: str = OPERATOR_NAMESPACE,
+    operator_namespace: str = NAMESPACE,
 ) -> Iterator[Cluster]:
     """The cluster that kubectl would talk to.
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
+from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
 from bgjobs.domain.names import child_job_name
 from bgjobs.domain.resource import BackgroundJob, Phase, Priority, Reason, Status
+from bgjobs.kube import labels
 
 
 class Remedy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,7 +68,7 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
 
     def unpause(self, key: str) -> Remedy:
         operators = ("--operator-namespace", self.operator_namespace)
-        where = operators if self.operator_namespace != "bgjobs-system" else ()
+        where = operators if self.operator_namespace != NAMESPACE else ()
         return Remedy(
             what=f"let jobs of {key} start again (platform engineers)",
             bgjob=shlex.join(("kubectl", "bgjob", "unpause", key, *where, *self.flags)),
@@ -96,7 +97,7 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
         return Remedy(what=f"{what} (platform engineers)", kubectl=self._edit(config_map))
 
     def describe_pod(self) -> Remedy:
-        selector = f"bgjobs.dev/uid={self.job.metadata.uid}"
+        selector = f"{labels.UID}={self.job.metadata.uid}"
         return Remedy(
             what="see what keeps its pod", kubectl=self.kubectl("describe", "pod", "-l", selector)
         )

@@ -7,6 +7,8 @@ import msgspec
 from bgjobs.domain.allowlist import Allowlist
 from bgjobs.domain.runtimes import Runtimes
 
+NAMESPACE = "bgjobs-system"
+"""Where the operator and its ConfigMaps lie, unless they are installed elsewhere."""
 ALLOWLIST = "bgjobs-allowlist"
 RUNTIMES = "bgjobs-runtimes"
 """The names of the ConfigMaps."""
