@@ -4,12 +4,23 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bgjobs.domain.queue_report import QueueReport
-from bgjobs.domain.ranking import AGED_START_EVERY, Blocked, Candidate, Limit, Rank, is_aged
+from bgjobs.domain.ranking import (
+    AGED_START_EVERY,
+    Blocked,
+    Candidate,
+    Limit,
+    Rank,
+    Seniority,
+    is_aged,
+)
 
 _MANY_STARTS = 40
 _LATELY = timedelta(seconds=10)
+
+Order = TypeVar("Order", Rank, Seniority)
 
 
 class AdmissionQueue:
@@ -146,31 +157,34 @@ class _Group:
         self.running = 0
         self.limit = 0
         self._by_rank: list[tuple[Rank, str, str]] = []
-        self._by_age: list[tuple[datetime, str, str]] = []
+        self._by_seniority: list[tuple[Seniority, str, str]] = []
 
     def add(self, candidate: Candidate) -> None:
         self.limit = candidate.group_limit
         uid, group = candidate.uid, candidate.group
         heapq.heappush(self._by_rank, (candidate.rank, uid, group))
-        heapq.heappush(self._by_age, (candidate.could_start_since, uid, group))
+        heapq.heappush(self._by_seniority, (candidate.seniority, uid, group))
 
     def has_room(self) -> bool:
         return self.limit == 0 or self.running < self.limit
 
     def best(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
-        while self._by_rank:
-            rank, uid, group = self._by_rank[0]
-            candidate = waiting.get(uid)
-            if candidate and (candidate.rank, candidate.group) == (rank, group):
-                return candidate
-            heapq.heappop(self._by_rank)
-        return None
+        return _head(self._by_rank, waiting, lambda candidate: candidate.rank)
 
     def oldest(self, waiting: Mapping[str, Candidate]) -> Candidate | None:
-        while self._by_age:
-            since, uid, group = self._by_age[0]
-            candidate = waiting.get(uid)
-            if candidate and (candidate.could_start_since, candidate.group) == (since, group):
-                return candidate
-            heapq.heappop(self._by_age)
-        return None
+        return _head(self._by_seniority, waiting, lambda candidate: candidate.seniority)
+
+
+def _head(
+    heap: list[tuple[Order, str, str]],
+    waiting: Mapping[str, Candidate],
+    order: Callable[[Candidate], Order],
+) -> Candidate | None:
+    """The first of a heap that still waits as it did when it was added."""
+    while heap:
+        place, uid, group = heap[0]
+        candidate = waiting.get(uid)
+        if candidate and (order(candidate), candidate.group) == (place, group):
+            return candidate
+        heapq.heappop(heap)
+    return None

@@ -29,6 +29,7 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Rank = tuple[bool, int, datetime, str]
+Seniority = tuple[datetime, str]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return (not self.by_hand, int(self.priority), self.could_start_since, self.uid)
 
     @property
-    def seniority(self) -> tuple[datetime, str]:
+    def seniority(self) -> Seniority:
         """Lowest for who has waited longest."""
         return (self.could_start_since, self.uid)
 
