@@ -175,7 +175,7 @@ class Resync:
         # A watch that begins anew tells nothing of what left it meanwhile.
         for uid in self._views:
             job = self._views.job(uid)
-            if uid not in watched and job and int(job.metadata.resource_version) <= int(version):
+            if uid not in watched and job and job.metadata.version <= int(version):
                 self._views.left.add(uid)
                 self._queue.add(uid)
         for metadata in surplus(finished, self._retention):

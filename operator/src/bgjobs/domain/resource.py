@@ -167,6 +167,11 @@ class Metadata(_Data, frozen=True):
         times = (manager.time for manager in self.managed_fields if not manager.subresource)
         return max((time for time in times if time), default=self.creation_timestamp)
 
+    @property
+    def version(self) -> int:
+        """The resourceVersion as a number: they can be compared since Kubernetes 1.35."""
+        return int(self.resource_version)
+
 
 class Condition(_Data, frozen=True):
     type: str

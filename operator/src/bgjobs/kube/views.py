@@ -69,17 +69,16 @@ class Views:
         return self._pods.get(uid)
 
     def put_job(self, job: BackgroundJob) -> bool:
-        """Keeps the newer of the two; resourceVersions are comparable since Kubernetes 1.35.
+        """Keeps the newer of the two.
 
         Whether that is news: what the operator wrote itself, its watch tells once more.
         """
-        old = self._jobs.get(job.metadata.uid)
-        if job.metadata.uid in self._deleted:
+        uid, version = job.metadata.uid, job.metadata.version
+        old = self._jobs.get(uid)
+        if uid in self._deleted or (old is not None and version < old.metadata.version):
             return False
-        if old is not None and _version(job) < _version(old):
-            return False
-        self._jobs[job.metadata.uid] = job
-        return old is None or _version(job) > _version(old)
+        self._jobs[uid] = job
+        return old is None or version > old.metadata.version
 
     def put_child(self, uid: str, child: ChildJob) -> None:
         """Keeps the newest of the latest attempt; what is gone never comes back."""
@@ -157,10 +156,6 @@ def settling(doubts: set[str], uid: str) -> Iterator[None]:
     except BaseException:
         doubts.add(uid)
         raise
-
-
-def _version(job: BackgroundJob) -> int:
-    return int(job.metadata.resource_version)
 
 
 def _order(view: ChildJob | Pod) -> tuple[int, int]:

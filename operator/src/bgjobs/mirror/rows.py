@@ -28,10 +28,10 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
         "run": status.run,
         "attempts_total": status.attempts_total,
         "run_seconds": status.run_seconds,
-        "created_at": _naive(metadata.creation_timestamp),
-        "next_attempt_at": _naive(status.next_attempt_time),
-        "started_at": _naive(status.start_time),
-        "completed_at": _naive(status.completion_time),
+        "created_at": naive(metadata.creation_timestamp),
+        "next_attempt_at": naive(status.next_attempt_time),
+        "started_at": naive(status.start_time),
+        "completed_at": naive(status.completion_time),
         "resource_version": padded(metadata.resource_version),
     }
 
@@ -64,7 +64,7 @@ def action_rows(job: BackgroundJob) -> list[dict[str, Any]]:
             "action": action,
             "ordinal": ordinal,
             "by_user": user[:MAX_USER_CHARACTERS],
-            "at": _naive(time),
+            "at": naive(time),
         }
         for action, ordinal, user, time in actions
         if user is not None and (action != "cancelled" or spec.cancelled)
@@ -75,6 +75,6 @@ def padded(resource_version: str) -> str:
     return resource_version.zfill(RESOURCE_VERSION_DIGITS)
 
 
-def _naive(time: datetime | None) -> datetime | None:
+def naive(time: datetime | None) -> datetime | None:
     """UTC without a zone, as the columns hold it."""
     return None if time is None else time.astimezone(UTC).replace(tzinfo=None)

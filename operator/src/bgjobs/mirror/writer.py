@@ -5,7 +5,7 @@ import itertools
 import logging
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from bgjobs.domain.resource import BackgroundJob
-from bgjobs.mirror.rows import action_rows, details_row, job_row, padded
+from bgjobs.mirror.rows import action_rows, details_row, job_row, naive, padded
 from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 
 _BATCH_ROWS = 500
@@ -75,7 +75,7 @@ class MirrorWriter:
         uid = job.metadata.uid
         with self._changed:
             known = self._jobs.get(uid)
-            if known is not None and _version(known.value) > _version(job):
+            if known is not None and known.value.metadata.version > job.metadata.version:
                 return
             self._jobs[uid] = _Unwritten(job, known.since if known else time.monotonic())
             self._changed.notify()
@@ -191,18 +191,12 @@ class MirrorWriter:
                 if actions := [row for job in jobs for row in action_rows(job)]:
                     connection.execute(insert_missing(dialect, ACTIONS), actions)
             for uid in sorted(deleted):
-                gone_at = deleted[uid].astimezone(UTC).replace(tzinfo=None)
-                connection.execute(
-                    sa.update(JOBS).where(JOBS.c.uid == uid).values(deleted_at=gone_at)
-                )
+                row = sa.update(JOBS).where(JOBS.c.uid == uid)
+                connection.execute(row.values(deleted_at=naive(deleted[uid])))
 
 
 def _longer(pause_seconds: float) -> float:
     return min(_LONGEST_PAUSE_SECONDS, pause_seconds * 2 or 0.5)
-
-
-def _version(job: BackgroundJob) -> int:
-    return int(job.metadata.resource_version)
 
 
 @functools.cache
