@@ -1,4 +1,8 @@
-"""Watches the pods of child Jobs, each event in a tenth of the time that kopf takes over it."""
+"""Watches the pods of child Jobs.
+
+Not through kopf: in a burst, a third of the operator's CPU went into what it does with three
+events a pod, for a handler that only takes a key down.
+"""
 
 import asyncio
 import logging

@@ -15,6 +15,8 @@ from bgjobs.kube import answers
 from bgjobs.kube.clock import ServerClock
 
 _MAX_CONNECTIONS = 64
+_IDLE_CONNECTION_SECONDS = 60
+"""A new one costs more than many requests: both sides have to prove who they are."""
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _PAGE_SIZE = 500
 _LONGEST_EVENT_BYTES = 4 * 1024 * 1024
@@ -189,7 +191,9 @@ async def connect(
 
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=_MAX_CONNECTIONS, ssl=RESTClientObject(settings).ssl_context
+            limit=_MAX_CONNECTIONS,
+            keepalive_timeout=_IDLE_CONNECTION_SECONDS,
+            ssl=RESTClientObject(settings).ssl_context,
         ),
         timeout=aiohttp.ClientTimeout(total=timeout_seconds),
         # Or the API server would compress lists: within a cluster that costs more than it spares.

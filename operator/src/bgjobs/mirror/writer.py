@@ -17,6 +17,8 @@ from bgjobs.mirror.rows import action_rows, details_row, job_row, naive, padded
 from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 
 _BATCH_ROWS = 500
+_GATHERED_FOR_SECONDS = 0.2
+"""A batch costs little more than a row, and of each job only the last state is written."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _UNWRITABLE = (DataError, OverflowError, RecursionError, TypeError, ValueError)
 """What a row's own content causes."""
@@ -44,7 +46,7 @@ class MirrorWriter:
         self._changed = threading.Condition()
         self._jobs: dict[str, _Unwritten[BackgroundJob]] = {}
         self._deleted: dict[str, _Unwritten[datetime]] = {}
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -53,7 +55,7 @@ class MirrorWriter:
     def stop(self, timeout_seconds: float) -> None:
         """Writes what is left, within a time, and ends the thread."""
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify()
         self._thread.join(timeout_seconds)
 
@@ -128,12 +130,13 @@ class MirrorWriter:
         self._drop(jobs, deleted)
 
     def _wait(self, pause_seconds: float) -> bool:
-        """Waits until there is something to write; False once the writer is to end."""
+        """Waits until there is a batch to write; False once the writer is to end."""
+        stopping = self._stopping
         with self._changed:
-            if pause_seconds:
-                self._changed.wait_for(lambda: self._stopping, pause_seconds)
-            self._changed.wait_for(lambda: self.pending or self._stopping)
-            return not self._stopping or (self.pending > 0 and not pause_seconds)
+            self._changed.wait_for(lambda: self.pending or stopping.is_set())
+        if pause_seconds or self.pending < _BATCH_ROWS:
+            stopping.wait(pause_seconds or _GATHERED_FOR_SECONDS)
+        return not stopping.is_set() or (self.pending > 0 and not pause_seconds)
 
     def _oldest(
         self,
