@@ -267,3 +267,24 @@ async def test_the_sweep_notices_what_succeeded_without_a_watch_telling(scene: S
     await scene.resync.background_jobs()
     assert scene.views.left == {UID}
     assert await scene.order() == [UID]
+
+
+@pytest.mark.parametrize(
+    ("retries_asked_for", "deleted"),
+    [
+        pytest.param(0, ["oldest"], id="the oldest goes"),
+        pytest.param(1, [], id="what is to run again has not finished"),
+    ],
+)
+async def test_too_many_finished_ones(
+    scene: Scene, retries_asked_for: int, deleted: list[str]
+) -> None:
+    for minute, name in enumerate(("oldest", "older", "stock")):
+        finished = background_job_json(name, f"uid-{name}")
+        at = f"2030-01-31T11:{30 + minute}:00Z"
+        finished["status"] |= {"phase": "Failed", "completionTime": at}
+        scene.api.objects[paths.background_job("shop", name)] = {"kind": "BackgroundJob"} | finished
+    oldest = scene.api.objects[paths.background_job("shop", "oldest")]
+    oldest["spec"]["retryRequests"] = retries_asked_for
+    await scene.resync.background_jobs()
+    assert scene.api.deleted == deleted

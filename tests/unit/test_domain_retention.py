@@ -41,6 +41,11 @@ def test_a_finished_job_expires(phase: Phase, ttl: int | None, age: int, expired
     assert job_has_expired(job, _RETENTION, NOW) is expired
 
 
+def test_a_finished_job_that_is_to_run_again_does_not_expire() -> None:
+    status = Status(phase=Phase.FAILED, completion_time=NOW - seconds(1000))
+    assert not job_has_expired(background_job(status, retry_requests=1), _RETENTION, NOW)
+
+
 @pytest.mark.parametrize(
     ("succeeded", "age", "expired"),
     [

@@ -167,7 +167,8 @@ class Resync:
             if (job := reading.or_none(parse, raw)) is None:
                 continue
             self._mirror.put(job)
-            if job.status.finished and job.status.completion_time:
+            done = job.status.finished and not job.is_to_run_again
+            if done and job.status.completion_time:
                 finished.append((job.status.completion_time, job.metadata))
             if job_has_expired(job, self._retention, self._now()):
                 expired.append(job.metadata)

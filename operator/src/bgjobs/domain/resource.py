@@ -266,6 +266,12 @@ class BackgroundJob(_Data, frozen=True):
         """namespace/name, as people write it."""
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
+    @property
+    def is_to_run_again(self) -> bool:
+        """Whether another run was asked for that has not begun."""
+        retries_are_new = self.spec.retry_requests > self.status.observed_retry_requests
+        return self.status.finished and retries_are_new and not self.spec.cancelled
+
 
 def delay_seconds(value: int | str) -> int:
     """Seconds of a delay as users write it: 90, "90s", "15m" or "2h".

@@ -16,7 +16,7 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
     job, status = seen.job, seen.job.status
     if not status.finished:
         return None
-    if job.spec.retry_requests <= status.observed_retry_requests or job.spec.cancelled:
+    if not job.is_to_run_again:
         return Decision.keep(status)
     run = status.run + 1
     message = f"Run {run} was asked for and is queued."
