@@ -13,6 +13,7 @@ from tests.unit.builders import (
     RUNNING_STATE,
     UID,
     Time,
+    background_job,
     background_job_json,
     pod_json,
     terminated,
@@ -27,7 +28,7 @@ from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.decision import Event
 from bgjobs.domain.observation import Pod
-from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.domain.resource import BackgroundJob, JobRef, Status, parse
 from bgjobs.kube import paths, reading
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Views
@@ -403,6 +404,16 @@ async def test_a_new_leader_holds_the_slots_of_what_is_under_way_before_it_looks
     operator.reconciler.take_over()
     operator.apply("second", OTHER_UID)
     operator.requests()
+    await operator.work()
+    assert operator.requests() == []
+
+
+async def test_a_new_leader_holds_the_slot_of_an_attempt_whose_child_job_is_gone() -> None:
+    operator = Operator(max_concurrent=1)
+    reference = JobRef(name="stock-1-1", uid="gone", run=1, attempt=1)
+    operator.apply("second", OTHER_UID)
+    operator.views.put_job(background_job(Status(job_ref=reference)))
+    operator.reconciler.take_over()
     await operator.work()
     assert operator.requests() == []
 

@@ -75,10 +75,13 @@ class Reconciler:
         self._mirrored: dict[str, str] = {}
 
     def take_over(self) -> None:
-        """Holds the slots of what is under way: what waits must not get them first."""
+        """Holds the slots of what is under way: what waits must not get them first.
+
+        Also where a child Job is gone: until its end is recorded, its retry may come at once.
+        """
         for uid in self._views:
             job = self._views.job(uid)
-            if job is not None and current(job, self._views.child(uid)):
+            if job and (job.status.job_ref or current(job, self._views.child(uid))):
                 self._admission.hold(uid, self._group(job), starting=True)
 
     def close(self) -> None:
