@@ -5,7 +5,7 @@ test_against_real_server.py asks it and a real one the same.
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,19 +16,29 @@ from bgjobs.kube.api import ApiError
 Object = dict[str, Any]
 
 EPOCH = datetime(2030, 1, 31, 12, tzinfo=UTC)
+FINISHED = ("Succeeded", "Failed", "Cancelled", "Rejected")
 _FIRST_VERSION = 1000
 _PATH = re.compile(
     r"/apis?/(.+?)(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<part>status|log))?"
 )
-_NEW_STATUS = {"phase": "Pending", "reason": "Queued", "message": "Waiting for the operator."}
-_FINISHED = ("Succeeded", "Failed", "Cancelled", "Rejected")
+_NEW_STATUS = {
+    "jobs": {},
+    "backgroundjobs": {"phase": "Pending", "reason": "Queued", "message": "Waiting"},
+}
 
 
 class Key(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    params: Mapping[str, str]
+    body: Any
 
 
 class Write(NamedTuple):
@@ -51,7 +61,7 @@ class Write(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Which objects a list or a watch is about."""
+    """What a list or a watch is about."""
 
     kind: str
     namespace: str
@@ -62,15 +72,27 @@ class Selection(NamedTuple):
         if object_ is None:
             return False
         metadata = object_["metadata"]
+        labels = metadata.get("labels", {})
         return (
             self.namespace in ("", metadata["namespace"])
-            and all(_fits(metadata.get("labels", {}), term) for term in _terms(self.labels))
-            and all(
-                _fits({path: _field(object_, path)}, term)
-                for term in _terms(self.fields)
-                for path in [re.split("!?=", term)[0]]
-            )
+            and all(_fits(labels.get(key), *term) for key, *term in _terms(self.labels))
+            and all(_fits(_field(object_, path), *term) for path, *term in _terms(self.fields))
         )
+
+    def event(self, write: Write) -> Object | None:
+        """What a watch tells of a write.
+
+        What leaves the selection is told as deleted, as it was, but of the newer version.
+        """
+        if write.key.kind != self.kind:
+            return None
+        was, is_ = self.has(write.before), self.has(write.after)
+        if is_:
+            return {"type": "MODIFIED" if was else "ADDED", "object": write.after}
+        if not was or write.before is None:
+            return None
+        metadata = write.before["metadata"] | {"resourceVersion": str(write.version)}
+        return {"type": "DELETED", "object": write.before | {"metadata": metadata}}
 
 
 class ApiServer:
@@ -103,28 +125,22 @@ class ApiServer:
     def of_kind(self, kind: str) -> list[tuple[Key, Object]]:
         return [(key, found) for key, found in self.objects.items() if key.kind == kind]
 
-    def handle(
-        self, who: str, method: str, path: str, params: Mapping[str, str], body: Any
-    ) -> Object:
+    def since(self, version: int) -> Sequence[Write]:
+        return self.history[version - _FIRST_VERSION :]
+
+    def handle(self, who: str, request: Request) -> Object:
         """Answers one request. Raises ApiError."""
-        key, part = parse_path(path)
-        match method:
+        key, part = _parse_path(request.path)
+        match request.method:
             case "GET" if key.name:
                 return self._get(key)
             case "GET":
-                return self._list(selection(path, params), params)
+                return self._list(selection(request.path, request.params), request.params)
             case "POST":
-                return self._create(who, key, body)
+                return self._create(who, key, request.body)
             case "PATCH":
-                return self._patch(who, key, part, body)
-            case "DELETE":
-                return self.delete(who, key, body or {})
-        raise ApiError(405, "MethodNotAllowed", f"{method} is not simulated")
-
-    def events(self, since: int, of: Selection) -> Iterator[tuple[Write, Object | None]]:
-        """Every write since a version, with what a watch tells about it, if anything."""
-        for write in self.history[since - _FIRST_VERSION :]:
-            yield write, _event(write, of) if write.key.kind == of.kind else None
+                return self._patch(who, key, part, request.body)
+        return self.delete(who, key, request.body or {})
 
     def update(
         self, who: str, key: Key, change: Callable[[Object], None], verb: str = "update"
@@ -138,33 +154,30 @@ class ApiServer:
         metadata = after["metadata"]
         if after.get("spec") != before.get("spec"):
             metadata["generation"] += 1
-        if _is_released(metadata):
-            return self._remove(who, key)
+        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
+        if "deletionTimestamp" in metadata and not held:
+            return self._write(who, "remove", key, before, None)
         return self._write(who, verb, key, before, after)
 
     def delete(self, who: str, key: Key, options: Object) -> Object:
         """Deletes at once, or marks what something holds: finalizers, dependents, the kubelet."""
         found = self._get(key)
-        metadata = found["metadata"]
         for field, wanted in options.get("preconditions", {}).items():
-            if metadata[field] != wanted:
-                message = f"Precondition failed: {field} in precondition: {wanted}"
-                raise ApiError(409, "Conflict", message)
-        foreground = options.get("propagationPolicy") == "Foreground"
-        grace = found["spec"].get("terminationGracePeriodSeconds", 30) if key.kind == "pods" else 0
-        grace = options.get("gracePeriodSeconds", grace)
+            if found["metadata"][field] != wanted:
+                raise ApiError(409, "Conflict", f"Precondition failed: {field}: {wanted}")
+        grace = options.get("gracePeriodSeconds", 30 if key.kind == "pods" else 0)
 
         def mark(object_: Object) -> None:
             metadata = object_["metadata"]
-            if "deletionTimestamp" not in metadata and key.kind != "pods":
-                metadata["generation"] += 1
-            metadata.setdefault("deletionTimestamp", self.time())
+            if "deletionTimestamp" not in metadata:
+                metadata |= {"deletionTimestamp": self.time(), "deletionGracePeriodSeconds": grace}
+                metadata["generation"] += key.kind != "pods"
             metadata["deletionGracePeriodSeconds"] = min(
-                grace, metadata.get("deletionGracePeriodSeconds", grace)
+                grace, metadata["deletionGracePeriodSeconds"]
             )
             finalizers = metadata.setdefault("finalizers", [])
-            if foreground and "foregroundDeletion" not in finalizers:
-                finalizers.append("foregroundDeletion")
+            if options.get("propagationPolicy") == "Foreground":
+                finalizers += {"foregroundDeletion"}.difference(finalizers)
 
         return self.update(who, key, mark, "delete")
 
@@ -180,20 +193,18 @@ class ApiServer:
                 raise ApiError(410, "Expired", "The provided continue parameter is too old")
         else:
             version = self.version
-            found = sorted((key, each) for key, each in self.objects.items() if key.kind == of.kind)
-            items = [each for _, each in found if of.has(each)]
+            items = [each for _, each in sorted(self.of_kind(of.kind)) if of.has(each)]
         limit = min(self.longest_page, int(params.get("limit", 500)))
         metadata: Object = {"resourceVersion": str(version)}
         if items[limit:]:
-            metadata["continue"] = f"{version}-{len(items)}-{len(self._pages)}"
+            metadata["continue"] = f"{version}-{len(self._pages)}"
             self._pages[metadata["continue"]] = (version, items[limit:])
         return {"items": items[:limit], "metadata": metadata}
 
     def _create(self, who: str, key: Key, body: Object) -> Object:
         created = _copy(body)
         metadata = created["metadata"]
-        version = self.version + 1
-        name = metadata.setdefault("name", f"{metadata.get('generateName', '')}{version}")
+        name = metadata.setdefault("name", f"{metadata.get('generateName', '')}{self.version + 1}")
         key = key._replace(name=name)
         if key in self.objects:
             raise ApiError(409, "AlreadyExists", f'{key.kind} "{name}" already exists')
@@ -201,14 +212,12 @@ class ApiServer:
             raise ApiError(403, "Forbidden", f'jobs "{name}" is forbidden: exceeded quota: jobs')
         metadata |= {
             "namespace": key.namespace,
-            "uid": f"00000000-0000-4000-8000-{version:012}",
+            "uid": f"00000000-0000-4000-8000-{self.version + 1:012}",
             "creationTimestamp": self.time(),
             "generation": 1,
         }
-        if key.kind == "backgroundjobs":
-            created["status"] = dict(_NEW_STATUS)
-        elif key.kind == "jobs":
-            created["status"] = {}
+        if key.kind in _NEW_STATUS:
+            created["status"] = _NEW_STATUS[key.kind]
         return self._write(who, "create", key, None, created)
 
     def _patch(self, who: str, key: Key, part: str | None, patch: Any) -> Object:
@@ -220,20 +229,15 @@ class ApiServer:
                     _apply(object_, operation)
             else:
                 _merge(object_, patch)
-            version = before["metadata"]["resourceVersion"]
-            if object_["metadata"]["resourceVersion"] != version:
-                message = f'Operation cannot be fulfilled on {key.kind} "{key.name}"'
-                raise ApiError(409, "Conflict", message)
-            other = "spec" if part == "status" else "status"
-            if key.kind in ("backgroundjobs", "jobs"):
+            if object_["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
+                raise ApiError(409, "Conflict", f'{key.kind} "{key.name}" has been modified')
+            if key.kind in _NEW_STATUS:
+                other = "spec" if part == "status" else "status"
                 object_[other] = before[other]
             if key.kind == "backgroundjobs" and (refusal := _refusal(before, object_)):
                 raise ApiError(422, "Invalid", refusal)
 
         return self.update(who, key, change, part or "update")
-
-    def _remove(self, who: str, key: Key) -> Object:
-        return self._write(who, "remove", key, self.objects[key], None)
 
     def _write(
         self, who: str, verb: str, key: Key, before: Object | None, after: Object | None
@@ -243,8 +247,7 @@ class ApiServer:
             del self.objects[key]
         else:
             after["metadata"]["resourceVersion"] = str(version)
-            if key.kind != "events":
-                self.objects[key] = after
+            self.objects[key] = after
         write = Write(version, self.seconds(), who, verb, key, before, after)
         self.history.append(write)
         for listener in self.listeners:
@@ -252,16 +255,8 @@ class ApiServer:
         return write.last
 
 
-@functools.cache
-def parse_path(path: str) -> tuple[Key, str | None]:
-    match = _PATH.fullmatch(path)
-    assert match, path
-    key = Key(match["kind"], match["namespace"] or "", match["name"] or "")
-    return key, match["part"]
-
-
 def selection(path: str, params: Mapping[str, str]) -> Selection:
-    key, _ = parse_path(path)
+    key, _ = _parse_path(path)
     labels, fields = params.get("labelSelector", ""), params.get("fieldSelector", "")
     return Selection(key.kind, key.namespace, labels, fields)
 
@@ -271,24 +266,12 @@ def owner_uid(object_: Object) -> str | None:
     return next((owner["uid"] for owner in owners), None)
 
 
-def _event(write: Write, of: Selection) -> Object | None:
-    """What leaves a selection is told as deleted, as it was, but of the newer version."""
-    was, is_ = of.has(write.before), of.has(write.after)
-    if is_:
-        return {"type": "MODIFIED" if was else "ADDED", "object": write.after}
-    if not was:
-        return None
-    assert write.before is not None
-    metadata = write.before["metadata"] | {"resourceVersion": str(write.version)}
-    return {"type": "DELETED", "object": write.before | {"metadata": metadata}}
-
-
-def _is_released(metadata: Object) -> bool:
-    return (
-        "deletionTimestamp" in metadata
-        and not metadata.get("finalizers")
-        and not metadata.get("deletionGracePeriodSeconds")
-    )
+@functools.cache
+def _parse_path(path: str) -> tuple[Key, str | None]:
+    match = _PATH.fullmatch(path)
+    assert match, path
+    key = Key(match["kind"], match["namespace"] or "", match["name"] or "")
+    return key, match["part"]
 
 
 def _copy(object_: Object) -> Object:
@@ -297,35 +280,30 @@ def _copy(object_: Object) -> Object:
 
 
 def _apply(object_: Object, operation: Object) -> None:
-    """One operation of a JSON patch; `replace` asks for something to replace."""
+    """One operation, `add` or `replace`, of a JSON patch."""
     *parents, last = operation["path"].removeprefix("/").split("/")
-    target = functools.reduce(lambda inner, key: inner[key], parents, object_)
-    if operation["op"] == "replace" and last not in target:
-        raise ApiError(422, "Invalid", f"{operation['path']} is missing")
-    target[last] = operation["value"]
+    functools.reduce(lambda inner, key: inner[key], parents, object_)[last] = operation["value"]
 
 
 def _merge(object_: Object, patch: Object) -> None:
     for key, value in patch.items():
-        if value is None:
-            object_.pop(key, None)
-        elif isinstance(value, dict) and isinstance(object_.get(key), dict):
+        if isinstance(value, dict) and isinstance(object_.get(key), dict):
             _merge(object_[key], value)
         else:
             object_[key] = value
 
 
 @functools.cache
-def _terms(selector: str) -> list[str]:
-    return [term for term in selector.split(",") if term]
+def _terms(selector: str) -> list[tuple[str, str, str]]:
+    """Each term's key, operator and value; the operator is empty where it asks for a key alone."""
+    found = (re.fullmatch("(.+?)(?:(!?=)(.*))?", term) for term in selector.split(",") if term)
+    return [(term[1], term[2] or "", term[3] or "") for term in found if term]
 
 
-def _fits(values: Mapping[str, str | None], term: str) -> bool:
-    if "!=" in term:
-        key, _, value = term.partition("!=")
-        return values.get(key) != value
-    key, equals, value = term.partition("=")
-    return values.get(key) == value if equals else key in values
+def _fits(value: str | None, operator: str, wanted: str) -> bool:
+    if not operator:
+        return value is not None
+    return (value == wanted) == (operator == "=")
 
 
 def _field(object_: Object, path: str) -> str | None:
@@ -338,23 +316,20 @@ def _field(object_: Object, path: str) -> str | None:
 def _refusal(before: Object, after: Object) -> str | None:
     """Why a change of a BackgroundJob's spec makes no sense (the CEL rules of crds/)."""
     old, new, status = before["spec"], after["spec"], before["status"]
-    if old == new:
-        return None
     phase = status["phase"]
-    finished = phase in _FINISHED
-    retries = [spec.get("retryRequests", 0) for spec in (old, new)]
-    starts = [spec.get("startRequests", 0) for spec in (old, new)]
-    cancelled = [spec.get("cancelled", False) for spec in (old, new)]
-    for count_before, count_after in (retries, starts):
-        if count_after not in (count_before, count_before + 1):
-            return "this counts requests and can only be raised by one"
-    retried, started = retries[1] > retries[0], starts[1] > starts[0]
-    if retried and (phase not in _FINISHED[1:] or cancelled[1]):
+    retries, starts, cancelled = (
+        (old.get(field, default), new.get(field, default))
+        for field, default in (("retryRequests", 0), ("startRequests", 0), ("cancelled", False))
+    )
+    retried, started = retries[1] - retries[0], starts[1] - starts[0]
+    unheard_retry = retries[0] > status.get("observedRetryRequests", 0)
+    if retried not in (0, 1) or started not in (0, 1):
+        return "this counts requests and can only be raised by one"
+    if retried and (phase not in FINISHED[1:] or cancelled[1]):
         return f"this job is {phase} and can only be retried once it is Failed, or not cancelled"
     if cancelled[0] and not cancelled[1] and not retried:
         return "a cancel cannot be taken back"
-    unheard_retry = retries[0] > status.get("observedRetryRequests", 0)
-    if cancelled[1] and not cancelled[0] and finished and not unheard_retry:
+    if cancelled[1] and not cancelled[0] and phase in FINISHED and not unheard_retry:
         return f"this job is already {phase}: nothing is left to cancel"
     if started and (phase not in ("Pending", "Retrying") or cancelled[1]):
         return f"this job is {phase} and only a waiting one can be started by hand"

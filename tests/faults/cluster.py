@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.apiserver import ApiServer, Key, Object, Write, owner_uid
+from tests.faults.apiserver import ApiServer, Key, Object, Request, Write, owner_uid
 
-from bgjobs.kube import labels
+from bgjobs.kube import labels, paths
 from bgjobs.kube.manifests import CONTAINER
 
 _FINALIZER = "batch.kubernetes.io/job-tracking"
 _LONGEST_REACTION_SECONDS = 0.3
-_GRACE = {"gracePeriodSeconds": 0}
+_AT_ONCE = {"gracePeriodSeconds": 0}
+_BACKOFF_LIMIT = "Job has reached the specified backoff limit"
+
+Pods = list[tuple[Key, Object]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Script:
 
     starts_after_seconds: float = 0.1
     waits_for: str | None = None
-    """Why it never starts: a kubelet's reason."""
+    """Why it never starts: a kubelet's reason, or FailedCreate where there never is a pod."""
     runs_seconds: float = 0.2
     ending: str = "exit"
     """exit, out of memory, deadline, evicted, preempted, vanishes or node lost."""
@@ -37,109 +40,98 @@ class Cluster:
     """Reacts to what is written, each time a little later. Its state is the API server's."""
 
     def __init__(
-        self,
-        server: ApiServer,
-        rng: random.Random,
-        script: Callable[[str, int, int], Script],
+        self, server: ApiServer, rng: random.Random, script: Callable[[str, int, int], Script]
     ) -> None:
         self._server = server
         self._rng = rng
         self._script = script
         self.pods_run = 0
-        self.unreachable: set[str] = set()
+        self._unreachable: set[str] = set()
         """The uids of pods whose node does not answer."""
         server.listeners.append(self._saw)
 
     def evict(self, key: Key) -> None:
         """As the eviction API does: the pod gets a condition, and the kubelet ends it."""
         self._disrupt(key, "EvictionByEvictionAPI")
-        self._delete(key)
+        self._server.delete("scheduler", key, {})
 
     def nodes_return(self) -> None:
-        self.unreachable.clear()
+        self._unreachable.clear()
         for key, pod in self._server.of_kind("pods"):
-            if "deletionTimestamp" in pod["metadata"]:
+            if _is_deleted(pod):
                 self._later(0.1, self._kill, key, pod["metadata"]["uid"])
 
     def _saw(self, write: Write) -> None:
         key, last = write.key, write.last
-        soon = self._rng.uniform(0.002, _LONGEST_REACTION_SECONDS)
-        match key.kind:
-            case "backgroundjobs" if write.after is None:
-                for job_key, job in self._server.of_kind("jobs"):
-                    if owner_uid(job) == last["metadata"]["uid"]:
-                        self._later(soon, self._sync_job, job_key, job["metadata"]["uid"])
-            case "jobs" if owner_uid(last):
-                self._later(soon, self._sync_job, key, last["metadata"]["uid"])
-            case "pods":
-                job_key = Key("jobs", key.namespace, last["metadata"]["labels"]["job-name"])
-                self._later(soon, self._sync_job, job_key, owner_uid(last))
-                self._saw_pod(write)
-
-    def _saw_pod(self, write: Write) -> None:
-        key, pod = write.key, write.after
-        if pod is None:
-            return
-        uid, script = pod["metadata"]["uid"], self._script_of(pod)
-        if write.before is None and script.waits_for is None:
-            self._later(script.starts_after_seconds, self._start, key, uid)
-        elif write.before is None:
-            self._later(script.starts_after_seconds, self._wait, key, uid)
-        elif "deletionTimestamp" in pod["metadata"] and uid not in self.unreachable:
-            self._later(script.stops_after_seconds, self._kill, key, uid)
+        uid, soon = last["metadata"]["uid"], _LONGEST_REACTION_SECONDS * self._rng.random() ** 2
+        if key.kind == "backgroundjobs" and write.after is None:
+            for job_key, job in self._server.of_kind("jobs"):
+                if owner_uid(job) == uid:
+                    self._later(soon, self._sync_job, job_key, job["metadata"]["uid"])
+        elif key.kind == "jobs" and owner_uid(last):
+            self._later(soon, self._sync_job, key, uid)
+        elif key.kind == "pods":
+            job_key = Key("jobs", key.namespace, last["metadata"]["labels"]["job-name"])
+            self._later(soon, self._sync_job, job_key, owner_uid(last))
+            script = self._script_of(last)
+            if write.before is None:
+                begin = self._wait if script.waits_for else self._start
+                self._later(script.starts_after_seconds, begin, key, uid)
+            elif write.after and _is_deleted(last) and uid not in self._unreachable:
+                self._later(script.stops_after_seconds, self._kill, key, uid)
 
     # The Job controller and the garbage collector
 
     def _sync_job(self, key: Key, uid: str) -> None:
         job = self._found(key, uid)
         pods = [(k, pod) for k, pod in self._server.of_kind("pods") if owner_uid(pod) == uid]
+        gone = job is None or _is_deleted(job)
         ended = job is not None and bool(job["status"].get("conditions"))
         for pod_key, pod in pods:
-            if (job is None or _deleted(job)) and not _deleted(pod):
-                self._delete(pod_key)
-            elif job is None or ended or _deleted(job):
+            if gone and not _is_deleted(pod):
+                self._server.delete("garbage-collector", pod_key, {})
+            elif gone or ended:
                 self._server.update("job-controller", pod_key, _release)
         if job is None:
             return
-        if self._owner_is_gone(job):
+        if not gone and self._owner_is_gone(job):
             self._server.delete("garbage-collector", key, {})
         elif not ended and (condition := _condition(job, pods)):
-            self._set_condition(key, *condition)
-        elif _deleted(job):
-            if not pods:
-                self._server.update("garbage-collector", key, _release)
-        elif not pods and not ended and "active" not in job["status"]:
+            self._end_job(key, *condition)
+        elif gone and not pods:
+            self._server.update("garbage-collector", key, _release)
+        elif not (gone or ended or pods or "active" in job["status"]):
             self._create_pod(key, job)
 
     def _owner_is_gone(self, job: Object) -> bool:
-        uid = owner_uid(job)
         owners = self._server.of_kind("backgroundjobs")
-        return all(owner["metadata"]["uid"] != uid for _, owner in owners)
+        return all(owner["metadata"]["uid"] != owner_uid(job) for _, owner in owners)
 
     def _create_pod(self, key: Key, job: Object) -> None:
-        template = job["spec"]["template"]
+        template, uid = job["spec"]["template"], job["metadata"]["uid"]
+        owner = {"kind": "Job", "name": key.name, "uid": uid, "controller": True}
+        if self._script_of(job).waits_for == "FailedCreate":
+            said = {"reason": "FailedCreate", "message": 'pods "x" is forbidden: exceeded quota'}
+            event = {"metadata": {"generateName": key.name}, **said, "involvedObject": owner}
+            self._post(paths.events(key.namespace), event)
+            return
         metadata = {
             "generateName": f"{key.name}-",
             "labels": {**template["metadata"]["labels"], "job-name": key.name},
             "annotations": template["metadata"]["annotations"],
             "finalizers": [_FINALIZER],
-            "ownerReferences": [
-                {"kind": "Job", "name": key.name, "uid": job["metadata"]["uid"], "controller": True}
-            ],
+            "ownerReferences": [owner],
         }
         pod = {"metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}}
-        self._server.handle(
-            "job-controller", "POST", f"/api/v1/namespaces/{key.namespace}/pods", {}, pod
-        )
+        self._post(paths.pods(key.namespace), pod)
         self._server.update("job-controller", key, lambda job: job["status"].update(active=1))
 
-    def _set_condition(self, key: Key, type_: str, message: str) -> None:
-        condition = {
-            "type": type_,
-            "status": "True",
-            "message": message,
-            "lastTransitionTime": self._server.time(),
-        }
+    def _post(self, path: str, body: Object) -> None:
+        self._server.handle("job-controller", Request("POST", path, {}, body))
+
+    def _end_job(self, key: Key, type_: str, message: str) -> None:
+        said = {"type": type_, "status": "True", "message": message}
+        condition = {**said, "lastTransitionTime": self._server.time()}
 
         def end(job: Object) -> None:
             job["status"] = {"conditions": [condition]}
@@ -150,21 +142,21 @@ class Cluster:
 
     def _start(self, key: Key, uid: str) -> None:
         pod = self._found(key, uid)
-        if pod is None or _deleted(pod) or _ended(pod):
+        if pod is None or _is_deleted(pod) or _has_ended(pod):
             return
         self.pods_run += 1
-        started = {"running": {"startedAt": self._server.time()}}
+        state = {"running": {"startedAt": self._server.time()}}
 
         def start(pod: Object) -> None:
             pod["spec"]["nodeName"] = "node-1"
-            pod["status"] = {"phase": "Running", **_container(started)}
+            pod["status"] = {"phase": "Running", **_container(state)}
 
         self._server.update("kubelet", key, start, "status")
         self._later(self._script_of(pod).runs_seconds, self._end, key, uid)
 
     def _wait(self, key: Key, uid: str) -> None:
         pod = self._found(key, uid)
-        if pod is None or _deleted(pod):
+        if pod is None or _is_deleted(pod):
             return
         waiting = {"reason": self._script_of(pod).waits_for, "message": "as the script says"}
 
@@ -175,7 +167,7 @@ class Cluster:
 
     def _end(self, key: Key, uid: str) -> None:
         pod = self._found(key, uid)
-        if pod is None or _ended(pod) or _deleted(pod):
+        if pod is None or _is_deleted(pod) or _has_ended(pod):
             return
         script = self._script_of(pod)
         match script.ending:
@@ -192,74 +184,60 @@ class Cluster:
                 self._terminate(key, 137)
             case "vanishes":
                 self._server.update("kubelet", key, _release)
-                self._server.delete("kubelet", key, _GRACE)
+                self._server.delete("kubelet", key, _AT_ONCE)
             case "node lost":
-                self.unreachable.add(uid)
+                self._unreachable.add(uid)
                 self._later(script.stops_after_seconds, self._taint, key, uid)
 
     def _taint(self, key: Key, uid: str) -> None:
-        """The node stays away: its pods are marked for deletion, and wait for its return."""
+        """The node stays away: its pods are to go, and wait until somebody fences the node."""
         if pod := self._found(key, uid):
-            if not _deleted(pod):
-                self._disrupt(key, "DeletionByTaintManager")
-                self._delete(key)
+            self._disrupt(key, "DeletionByTaintManager")
+            self._server.delete("taint-manager", key, {})
             self._later(5 * self._script_of(pod).stops_after_seconds, self._fence, key, uid)
 
     def _fence(self, key: Key, uid: str) -> None:
-        """Somebody says that the node is out of service."""
-        self.unreachable.discard(uid)
+        self._unreachable.discard(uid)
         self._kill(key, uid)
 
     def _kill(self, key: Key, uid: str) -> None:
         pod = self._found(key, uid)
-        if pod is None or uid in self.unreachable:
+        if pod is None or uid in self._unreachable:
             return
-        if not _ended(pod):
+        if not _has_ended(pod):
             self._terminate(key, self._script_of(pod).stops_with)
         if self._found(key, uid):
-            self._server.delete("kubelet", key, _GRACE)
+            self._server.delete("kubelet", key, _AT_ONCE)
 
     def _terminate(
-        self,
-        key: Key,
-        exit_code: int,
-        reason: str = "",
-        message: str = "",
-        pod_reason: str | None = None,
+        self, key: Key, code: int, reason: str = "", message: str = "", pod_reason: str = ""
     ) -> None:
-        terminated = {
-            "exitCode": exit_code,
-            "reason": reason or ("Error" if exit_code else "Completed"),
-            "message": message,
-            "finishedAt": self._server.time(),
-        }
+        said = {"exitCode": code, "reason": reason or ("Error" if code else "Completed")}
+        terminated = {**said, "message": message, "finishedAt": self._server.time()}
 
         def end(pod: Object) -> None:
-            status = pod["status"]
             running = _state(pod).get("running")
+            status = pod["status"]
             if running:
-                terminated["startedAt"] = running["startedAt"]
-                status |= _container({"terminated": terminated})
-            status["phase"] = "Failed" if exit_code or not running else "Succeeded"
+                status |= _container({"terminated": terminated | running})
+            status["phase"] = "Failed" if code or not running else "Succeeded"
             if pod_reason:
                 status["reason"] = pod_reason
 
         self._server.update("kubelet", key, end, "status")
 
-    def _disrupt(self, key: Key, reason: str) -> None:
-        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason}
+    def _disrupt(self, key: Key, why: str) -> None:
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": why, "message": why}
 
         def mark(pod: Object) -> None:
-            pod["status"]["conditions"] = [{**condition, "message": reason}]
+            pod["status"]["conditions"] = [condition]
 
         self._server.update("scheduler", key, mark, "status")
 
-    def _delete(self, key: Key) -> None:
-        self._server.delete("garbage-collector", key, {})
-
-    def _script_of(self, pod: Object) -> Script:
-        given = pod["metadata"]["labels"]
-        return self._script(job_name(pod), int(given[labels.RUN]), int(given[labels.ATTEMPT]))
+    def _script_of(self, object_: Object) -> Script:
+        """Of a child Job or its pod."""
+        given = object_["metadata"]["labels"]
+        return self._script(job_name(object_), int(given[labels.RUN]), int(given[labels.ATTEMPT]))
 
     def _found(self, key: Key, uid: str) -> Object | None:
         found = self._server.objects.get(key)
@@ -274,42 +252,34 @@ def job_name(object_: Object) -> str:
     return str(object_["metadata"]["annotations"][labels.NAME])
 
 
-def _condition(job: Object, pods: list[tuple[Key, Object]]) -> tuple[str, str] | None:
+def _condition(job: Object, pods: Pods) -> tuple[str, str] | None:
     """The Job's end, as its backoffLimit 0 and its podFailurePolicy make it."""
     if not pods:
-        vanished = "active" in job["status"] and not _deleted(job)
-        limit = "Job has reached the specified backoff limit"
-        return ("Failed", limit) if vanished else None
-    key, pod = pods[0]
-    if not _ended(pod):
+        vanished = "active" in job["status"] and not _is_deleted(job)
+        return ("Failed", _BACKOFF_LIMIT) if vanished else None
+    (_, namespace, name), pod = pods[0]
+    if not _has_ended(pod):
         return None
     if pod["status"]["phase"] == "Succeeded":
         return "Complete", "Reached expected number of succeeded pods"
-    name = f"{key.namespace}/{key.name}"
+    what, rule = f"pod {namespace}/{name}", "matching FailJob rule at index"
     if pod["status"].get("conditions"):
-        return (
-            "Failed",
-            f"Pod {name} has condition DisruptionTarget matching FailJob rule at index 0",
-        )
-    code = _state(pod).get("terminated", {}).get("exitCode")
-    if code is None:
-        return "Failed", "Job has reached the specified backoff limit"
-    return (
-        "Failed",
-        f"Container {CONTAINER} for pod {name} failed with exit code {code} matching FailJob rule "
-        "at index 1",
-    )
+        return "Failed", f"{what.capitalize()} has condition DisruptionTarget {rule} 0"
+    if "terminated" not in _state(pod):
+        return "Failed", _BACKOFF_LIMIT
+    code = _state(pod)["terminated"]["exitCode"]
+    return "Failed", f"Container {CONTAINER} for {what} failed with exit code {code} {rule} 1"
 
 
 def _release(object_: Object) -> None:
     object_["metadata"]["finalizers"] = []
 
 
-def _deleted(object_: Object) -> bool:
+def _is_deleted(object_: Object) -> bool:
     return "deletionTimestamp" in object_["metadata"]
 
 
-def _ended(pod: Object) -> bool:
+def _has_ended(pod: Object) -> bool:
     return pod["status"]["phase"] in ("Succeeded", "Failed")
 
 

@@ -7,20 +7,17 @@ the operator sees late or never, and holds what the operator writes against it.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.faults.apiserver import Object, Write
-from tests.faults.network import CALM, LONGEST_LAG_SECONDS, SLOW_SECONDS
+from tests.faults.apiserver import FINISHED, Object, Write
+from tests.faults.network import LONGEST_LAG_SECONDS, SLOW_SECONDS
 from tests.faults.schedule import CLASSES, Schedule
 
-FINISHED = ("Succeeded", "Failed", "Cancelled", "Rejected")
-_FREE_DISRUPTIONS, _FREE_DEFERRALS = 5, 50
-_DEFERRED = 75
-_END_RETRYING = {*range(64, 79)} - {_DEFERRED}
+_FREE = {"Disrupted": 5, "Deferred": 50}
+"""How many attempts of a run may end so before it costs a retry."""
+_END_RETRYING = ("NotInImage", "BadParameters", "PermanentFailure")
 _CHILD_STAYS_SECONDS = 60
 _SKEW_SECONDS = 3
-_WAY_SECONDS = 0.1
-_RESTARTS_WITHIN_SECONDS = 20.0
-_UNHEARD_SECONDS = 30 + 2 * SLOW_SECONDS
-"""A watch that said nothing for 30 s is not believed any more."""
+_UNHEARD_SECONDS = 30
+"""A watch that said nothing for so long is not believed any more."""
 
 
 @dataclass
@@ -28,16 +25,17 @@ class Child:
     """The truth about one child Job."""
 
     name: str
-    run: int
-    attempt: int
+    number: tuple[int, int]
+    """Run and attempt."""
     created: Write
     deleted: Write | None = None
+    """The first DELETE that was accepted."""
     ended: Write | None = None
     gone: Write | None = None
     ran: Write | None = None
+    pod_ended: Write | None = None
     pods: dict[str, Object] = field(default_factory=dict)
     """Those that exist, as they are."""
-    pod_ended: Write | None = None
     recorded: Write | None = None
 
     @property
@@ -45,11 +43,14 @@ class Child:
         return not (self.ended or self.gone or self.pod_ended)
 
     @property
-    def running_pods(self) -> list[Object]:
-        return [pod for pod in self.pods.values() if _phase(pod) in ("Pending", "Running")]
+    def present(self) -> bool:
+        running = any(_phase(pod) in ("Pending", "Running") for pod in self.pods.values())
+        return self.live or running
 
-    def deleted_before(self, write: Write) -> bool:
-        return self.deleted is not None and self.deleted.version < write.version
+    @property
+    def vanished(self) -> bool:
+        """Whether it was deleted before anybody could say in a status that it was there."""
+        return bool(self.gone and self.deleted and not self.recorded)
 
 
 @dataclass
@@ -66,63 +67,72 @@ class Job:
     def now(self) -> Object | None:
         return self.versions[-1].after
 
-    def child(self, run: int, attempt: int) -> Child | None:
-        found = [c for c in self.children if (c.run, c.attempt) == (run, attempt)]
-        return found[-1] if found else None
+    def child(self, number: tuple[int, int]) -> Child | None:
+        return next((c for c in reversed(self.children) if c.number == number), None)
+
+    def had(self, wish: str, since: float, until: float) -> bool:
+        """Whether its spec had `cancelled`, or `suspend`, for all of that time."""
+        specs: list[Object] = []
+        for version in self.versions:
+            if version.after is not None and version.at <= until:
+                specs = [*(specs if version.at > since else []), version.after["spec"]]
+        return all(spec.get(wish) for spec in specs)
 
 
 def violations(history: list[Write], plan: Schedule, at_rest: int | None) -> list[str]:
+    """`at_rest` is the version from which on nothing should be written; None if never."""
     model = Model(plan)
+    problems = []
     for write in history:
-        for problem in model.follow(write):
-            model.problems.append(f"{write.at:.3f} (version {write.version}): {problem}")
-    return [*model.problems, *model.at_the_end(history, at_rest)]
+        where = f"{write.at:.3f} (version {write.version})"
+        problems += [f"{where}: {problem}" for problem in model.follow(write)]
+    return [*problems, *model.at_the_end(history, at_rest)]
 
 
 class Model:
     def __init__(self, plan: Schedule) -> None:
-        self.problems: list[str] = []
         self._plan = plan
         self._jobs: dict[str, Job] = {}
         self._children: dict[str, tuple[Job, Child]] = {}
         self._configuration: list[Write] = []
-        self._way_seconds = 2 * SLOW_SECONDS if plan.weather.slow else _WAY_SECONDS
-        """How long a request and its answer take: what happens meanwhile nobody can know."""
+        self._leads_since: dict[str, Write] = {}
+        """The process that leads, and its first renewal of the Lease."""
         weather = plan.weather
-        crashes = plan.crash_at or any(each.what == "crash" for each in plan.happenings)
-        self._reacts_within = _RESTARTS_WITHIN_SECONDS if crashes else 2.0
-        """How long the operator may take to hear of a change."""
-        self._view_lasts = 3.0
-        """How old a view may be on which it starts something."""
-        if weather.lagging or weather.silent or weather.lost:
-            self._reacts_within = 90.0
-            self._view_lasts = _UNHEARD_SECONDS + (LONGEST_LAG_SECONDS if weather.lagging else 0)
-        elif weather != CALM:
-            self._reacts_within = self._view_lasts = 12.0
+        restarts = plan.fate_at or any(happening.what == "crash" for happening in plan.happenings)
+        hard = weather.lagging or weather.silent or weather.lost or weather.unanswered
+        busy = weather.slow or weather.refused
+        self._way = 2 * SLOW_SECONDS if weather.slow else 0.1
+        """How long a request and its answer take: what happens meanwhile nobody can know."""
+        self._reacts_within = 90.0 if hard else 30.0 if busy else 20.0 if restarts else 2.0
+        self._view_lasts = _UNHEARD_SECONDS + 2 * SLOW_SECONDS if hard or busy else 3.0
+        self._view_lasts += LONGEST_LAG_SECONDS if weather.lagging else 0
 
     def follow(self, write: Write) -> Iterator[str]:
-        uid = write.last["metadata"]["uid"]
+        uid, key = write.last["metadata"]["uid"], write.key
         by_operator = write.who.startswith("operator")
-        match write.key.kind:
+        goes = write.verb in ("delete", "remove")
+        match key.kind:
+            case "leases":
+                self._leads_since = {write.who: self._leads_since.get(write.who, write)}
             case "configmaps":
                 self._configuration.append(write)
             case "backgroundjobs":
-                job = self._jobs.setdefault(uid, Job(write.key.name))
-                if write.verb == "status" and by_operator:
-                    yield from self._status(job, write)
-                if write.verb in ("delete", "remove") and by_operator:
-                    yield from _expired(job)
+                job = self._jobs.setdefault(uid, Job(key.name))
+                if by_operator:
+                    yield from self._status(job, write) if not goes else _expired(job)
                 job.versions.append(write)
             case "jobs" if write.before is None and by_operator:
                 yield from self._started(write)
-            case "jobs" if uid not in self._children:
-                if by_operator:
-                    yield f"{write.key.name} is {write.verb}d, which is somebody else's"
-            case "jobs":
+            case "jobs" if uid in self._children:
                 job, child = self._children[uid]
-                if write.verb in ("delete", "remove") and by_operator:
-                    yield from self._stopped(job, child, write)
-                _follow_job(child, write)
+                if goes and by_operator and job.now:
+                    yield from self._stopped(child, job.now, write)
+                child.deleted = child.deleted or (write if goes else None)
+                child.gone = None if write.after else write
+                if write.last["status"].get("conditions"):
+                    child.ended = child.ended or write
+            case "jobs" if by_operator:
+                yield f"{write.verb} of {key.name}, which is somebody else's"
             case "pods":
                 owner = write.last["metadata"]["ownerReferences"][0]["uid"]
                 _follow_pod(self._children[owner][1], write)
@@ -140,78 +150,82 @@ class Model:
                 end = child.deleted if job.now else job.versions[-1]
                 if child.live or (child.pods and end and end.version < at_rest):
                     yield f"{child.name} and its pods are still there"
-            if job.now is None:
-                continue
-            for child in job.children:
-                if not child.recorded and not _vanished(child):
+                if job.now and not (child.recorded or child.vanished):
                     yield f"{child.name} is not recorded"
-            if job.now["status"].get("jobRef"):
+            if job.now and job.now["status"].get("jobRef"):
                 yield f"{job.name} still refers to a child Job"
-            if not job.children and _phase(job.now) == "Succeeded":
-                yield f"{job.name} succeeded without a child Job"
 
     # What the operator does, held against the truth
 
     def _started(self, write: Write) -> Iterator[str]:
         labels = write.last["metadata"]["labels"]
-        run, attempt = int(labels["bgjobs.dev/run"]), int(labels["bgjobs.dev/attempt"])
+        number = int(labels["bgjobs.dev/run"]), int(labels["bgjobs.dev/attempt"])
         job = self._jobs[labels["bgjobs.dev/uid"]]
-        child = Child(write.key.name, run, attempt, write)
+        child, before = Child(write.key.name, number, write), job.child(number)
         if others := [c.name for c in job.children if c.live]:
             yield f"{child.name} starts while {others} is under way"
-        if (before := job.child(run, attempt)) and job.now and not _vanished(before):
-            yield f"{child.name} starts a second time"
         job.children.append(child)
         self._children[write.last["metadata"]["uid"]] = (job, child)
         if job.now is None:
+            late = [c for c in job.children if c.created.version > job.versions[-1].version]
+            if write.who in [c.created.who for c in late[:-1]]:
+                yield f"{child.name} starts, and {late[0].name} did, though {job.name} is deleted"
             return
         status = job.now["status"]
+        if before and not before.vanished:
+            yield f"{child.name} starts a second time"
         if status["phase"] in FINISHED:
             yield f"{child.name} starts though {job.name} is {status['phase']}"
-        if (run, attempt) != (status.get("run", 1), next_attempt(status)):
+        if number != (status.get("run", 1), next_attempt(status)):
             yield f"{child.name} starts, which is not the next attempt"
-        for field_ in ("cancelled", "suspend"):
-            specs = self._specs_between(job, write.at - self._view_lasts, write.at)
-            if all(each.get(field_) for each in specs):
-                yield f"{child.name} starts though {job.name} has {field_}"
-        if not self._recently_allowed(job.now["spec"]["class"], write):
+        for wish in ("cancelled", "suspend"):
+            if job.had(wish, write.at - self._view_lasts, write.at):
+                yield f"{child.name} starts though {job.name} has {wish}"
+        allowlists = self._in_force("bgjobs-allowlist", write)
+        if all(job.now["spec"]["class"] not in allowlist for allowlist in allowlists):
             yield f"{child.name} starts though its class is not allowed"
         yield from self._over_limit(write)
 
     def _over_limit(self, write: Write) -> Iterator[str]:
-        live = [c.name for j in self._jobs.values() for c in j.children if c.live and j.now]
-        limits = [self._plan.settings.get("max_concurrent", 50)]
-        limits.append(max(self._runtime_limits(write), default=0, key=lambda n: n or 1000))
+        """What an earlier leader has sent may arrive when the next one has counted."""
+        since = self._leads_since.get(write.who)
+        live = [
+            child.name
+            for job in self._jobs.values()
+            for child in job.children
+            if child.live and job.now and since
+            if child.created.who == write.who or child.created.version < since.version
+        ]
+        of_runtime = [_limit(runtimes) for runtimes in self._in_force("bgjobs-runtimes", write)]
+        limits = (
+            self._plan.settings.get("max_concurrent", 50),
+            0 if 0 in of_runtime else max(of_runtime),
+        )
         for limit in limits:
             if 0 < limit < len(live):
                 yield f"{len(live)} are under way at once instead of {limit}: {live}"
 
-    def _stopped(self, job: Job, child: Child, write: Write) -> Iterator[str]:
+    def _stopped(self, child: Child, job: Object, write: Write) -> Iterator[str]:
         """A child Job is deleted."""
         if child.recorded:
             if write.at - child.recorded.at < _CHILD_STAYS_SECONDS - _SKEW_SECONDS:
                 yield f"{child.name} is deleted so soon that an old view could start it again"
             return
-        assert job.now is not None
-        spec, status = job.now["spec"], job.now["status"]
         if child.ended:
             yield f"{child.name} is deleted after its end, which is not recorded"
+        spec, status = job["spec"], job["status"]
         wanted = spec.get("cancelled") or spec.get("suspend") or status["reason"] == "Suspended"
-        if not wanted and not self._is_overdue(child, spec, write):
-            yield f"{child.name} is deleted before its outcome is recorded"
-
-    def _is_overdue(self, child: Child, spec: Object, write: Write) -> bool:
-        """Whether its pod did not start within the pending deadline."""
         limit = spec.get("pendingDeadlineSeconds", 600) - _SKEW_SECONDS
-        unseen = child.ran is None or write.at - child.ran.at < self._way_seconds
-        return unseen and write.at - child.created.at >= limit
+        late = write.at - child.created.at >= limit
+        unseen = child.ran is None or not child.pods or write.at - child.ran.at < self._way
+        if not wanted and not (late and unseen):
+            yield f"{child.name} is deleted before its outcome is recorded"
 
     def _status(self, job: Job, write: Write) -> Iterator[str]:
         """The operator says something about a BackgroundJob."""
         assert write.before is not None
-        old, new = write.before["status"], write.last["status"]
-        spec = write.last["spec"]
-        if new.get("effectiveRetries", 0) != _effective_retries(spec) and new != old:
+        old, new, spec = write.before["status"], write.last["status"], write.last["spec"]
+        if new.get("effectiveRetries", 0) != _effective_retries(spec):
             yield f"{job.name} has {new.get('effectiveRetries')} effective retries"
         if new["run"] != old.get("run", 1):
             job.outcomes = []
@@ -224,147 +238,104 @@ class Model:
             return
         if old["phase"] in FINISHED and new["phase"] != old["phase"]:
             yield f"{job.name} goes from {old['phase']} to {new['phase']}"
-        match new.get("attemptsTotal", 0) - old.get("attemptsTotal", 0):
-            case 0:
-                if new.get("attempts") != old.get("attempts"):
-                    yield f"the attempts of {job.name} change"
-                yield from self._moved(job, write)
-            case 1:
-                yield from self._recorded(job, write)
-            case difference:
-                yield f"{job.name} records {difference} attempts at once"
-
-    def _moved(self, job: Job, write: Write) -> Iterator[str]:
-        """A status that records no attempt."""
-        assert write.before is not None
-        old, new, spec = write.before["status"], write.last["status"], write.last["spec"]
-        used = new.get("retriesUsed", 0)
-        if used != old.get("retriesUsed", 0):
+        attempts, attempts_before = new.get("attempts", []), old.get("attempts", [])
+        more = new.get("attemptsTotal", 0) - old.get("attemptsTotal", 0)
+        if attempts != (attempts_before + attempts[-1:] if more else attempts_before)[-10:]:
+            yield f"the attempts of {job.name} change"
+        if more == 1:
+            yield from self._recorded(job, write, old, new, spec)
+        elif more:
+            yield f"{job.name} records {more} attempts at once"
+        elif new.get("retriesUsed", 0) != old.get("retriesUsed", 0):
             yield f"{job.name} uses a retry without an attempt"
-        if new["phase"] == old["phase"]:
-            return
-        present = [c.name for c in job.children if c.live or c.running_pods]
-        if new["phase"] in FINISHED and present:
-            yield f"{job.name} is {new['phase']} while {present} is there"
-        match new["phase"]:
-            case "Succeeded":
-                yield f"{job.name} succeeds without an attempt"
-            case "Failed" if used <= _effective_retries(spec):
-                yield f"{job.name} fails without an attempt"
-            case "Cancelled" if not spec.get("cancelled"):
-                yield f"{job.name} is cancelled, which nobody asked for"
-            case "Rejected" if not self._recently_forbidden(spec["class"], write):
-                yield f"{job.name} is rejected though its class is allowed"
+        elif new["phase"] != old["phase"]:
+            yield from self._moved(job, write, new, spec)
 
-    def _recorded(self, job: Job, write: Write) -> Iterator[str]:
+    def _moved(self, job: Job, write: Write, new: Object, spec: Object) -> Iterator[str]:
+        """A status of another phase that records no attempt."""
+        phase = new["phase"]
+        if phase in FINISHED and (present := [c.name for c in job.children if c.present]):
+            yield f"{job.name} is {phase} while {present} is there"
+        justified = {
+            "Succeeded": False,
+            "Failed": new.get("retriesUsed", 0) > _effective_retries(spec),
+            "Cancelled": spec.get("cancelled"),
+            "Rejected": spec["class"] not in CLASSES
+            or any(spec["class"] not in data for data in self._in_force("bgjobs-allowlist", write)),
+        }
+        if not justified.get(phase, True):
+            yield f"{job.name} is {phase} without a reason"
+
+    def _recorded(
+        self, job: Job, write: Write, old: Object, new: Object, spec: Object
+    ) -> Iterator[str]:
         """A status that records the end of an attempt."""
-        assert write.before is not None
-        old, new, spec = write.before["status"], write.last["status"], write.last["spec"]
-        attempt, number = new["attempts"][-1], next_attempt(old)
-        if new["attempts"][:-1] != [*old.get("attempts", []), attempt][-10:-1]:
-            yield f"earlier attempts of {job.name} change"
-        if (attempt["run"], attempt["attempt"]) != (new["run"], number):
-            yield f"{job.name} records attempt {attempt['attempt']} instead of {number}"
-        child = job.child(attempt["run"], attempt["attempt"])
+        attempt = new["attempts"][-1]
+        number, outcome = (attempt["run"], attempt["attempt"]), attempt["outcome"]
+        if number != (new["run"], next_attempt(old)):
+            yield f"{job.name} records attempt {number} instead of {next_attempt(old)}"
+        child = job.child(number)
         if child is None or child.name != attempt["jobName"]:
             yield f"{job.name} records {attempt['jobName']}, which never was"
             return
         child.recorded = write
-        outcome = attempt["outcome"]
         job.outcomes.append(outcome)
-        possible = _possible_outcomes(child, spec, old, self._way_seconds)
+        possible = _possible_outcomes(child, spec, old, self._way)
         if outcome not in possible:
-            yield f"{child.name} is recorded as {outcome} instead of {possible}"
-        for field_ in ("cancelled", "suspend"):
-            end = child.pod_ended or child.ended or write
-            specs = self._specs_between(job, end.at - self._reacts_within, end.at)
-            if child.deleted is None and all(each.get(field_) for each in specs):
-                yield f"{child.name} comes to its end though {job.name} has {field_}"
+            yield f"{child.name} is recorded as {outcome} instead of {sorted(possible)}"
+        end = (child.pod_ended or child.ended or write).at
+        for wish in ("cancelled", "suspend"):
+            if child.deleted is None and job.had(wish, end - self._reacts_within, end):
+                yield f"{child.name} comes to its end though {job.name} has {wish}"
         stopped = outcome in ("Cancelled", "Suspended", "JobDeleted")
-        if stopped and (child.running_pods or not child.gone):
+        if stopped and (child.present or not child.gone):
             yield f"{child.name} is recorded as {outcome} while it or its pod is still there"
         used = old.get("retriesUsed", 0)
-        phase = self._phase_after(job, attempt, used, spec)
-        if new["phase"] not in phase:
+        costs = outcome in ("Failed", "JobDeleted") or (
+            job.outcomes.count(outcome) > _FREE.get(outcome, len(job.outcomes))
+        )
+        spent = attempt["reason"] in _END_RETRYING or used >= _effective_retries(spec)
+        phase = outcome if outcome in FINISHED[:1] + FINISHED[2:] else "Retrying"
+        phase = "Failed" if costs and spent else phase
+        if new["phase"] != phase:
             yield f"{job.name} is {new['phase']} instead of {phase} after {job.outcomes}"
-        used += _costs(job.outcomes) and new["phase"] != "Failed"
-        if new.get("retriesUsed", 0) != used:
-            yield f"{job.name} has used {new.get('retriesUsed', 0)} retries instead of {used}"
+        if new.get("retriesUsed", 0) != used + (costs and not spent):
+            yield f"{job.name} has used {new.get('retriesUsed', 0)} retries after {job.outcomes}"
 
-    def _phase_after(self, job: Job, attempt: Object, used: int, spec: Object) -> tuple[str, ...]:
-        match attempt["outcome"]:
-            case "Succeeded" | "Cancelled" as outcome:
-                return (outcome,)
-            case "Suspended":
-                return ("Pending", "Retrying")
-        final = attempt.get("exitCode") in _END_RETRYING
-        if _costs(job.outcomes) and (final or used >= _effective_retries(spec)):
-            return ("Failed",)
-        return ("Retrying",)
-
-    # What was in force when
-
-    def _specs_between(self, job: Job, since: float, until: float) -> list[Object]:
-        """Every spec that the job had in that time."""
-        specs: list[Object] = []
-        for version in job.versions:
-            if version.after is not None and version.at <= until:
-                specs = [*(specs if version.at > since else []), version.after["spec"]]
-        return specs
-
-    def _recent_configuration(self, name: str, write: Write) -> list[Object]:
+    def _in_force(self, name: str, write: Write) -> list[Object]:
         """The contents of a ConfigMap that may be in force: of the good ones the latest few."""
-        since = write.at - self._reacts_within
         good: list[Object] = []
         for version in self._configuration:
-            data = version.after["data"] if version.after else None
+            data = version.after["data"] if version.after else {}
             if version.key.name == name and data and not any(" " in key for key in data):
-                good = [*(good if version.at > since else []), data]
+                recent = version.at > write.at - self._reacts_within
+                good = [*(good if recent else []), data]
         return good
 
-    def _recently_allowed(self, class_: str, write: Write) -> bool:
-        return any(class_ in data for data in self._recent_configuration("bgjobs-allowlist", write))
 
-    def _recently_forbidden(self, class_: str, write: Write) -> bool:
-        data = self._recent_configuration("bgjobs-allowlist", write)
-        return class_ not in CLASSES or any(class_ not in each for each in data)
-
-    def _runtime_limits(self, write: Write) -> list[int]:
-        limits = []
-        for data in self._recent_configuration("bgjobs-runtimes", write):
-            _, found, limit = data["default"].partition("maxConcurrent: ")
-            limits.append(int(limit) if found else 0)
-        return limits
-
-
-def _follow_job(child: Child, write: Write) -> None:
-    if write.after is None:
-        child.gone = write
-    if write.verb in ("delete", "remove"):
-        child.deleted = child.deleted or write
-    if write.last["status"].get("conditions"):
-        child.ended = child.ended or write
+def _expired(job: Job) -> Iterator[str]:
+    assert job.now
+    if _phase(job.now) not in FINISHED or any(child.live for child in job.children):
+        yield f"{job.name} is deleted while it is {_phase(job.now)} or an attempt is under way"
+    if job.now["spec"].get("retryRequests", 0) > job.now["status"].get("observedRetryRequests", 0):
+        yield f"{job.name} is deleted though it is to run again"
 
 
 def _follow_pod(child: Child, write: Write) -> None:
     pod = write.last
     if _phase(pod) == "Running":
         child.ran = child.ran or write
-    if _phase(pod) in ("Succeeded", "Failed"):
+    elif _phase(pod) != "Pending":
         child.pod_ended = child.pod_ended or write
+    child.pods[pod["metadata"]["uid"]] = pod
     if write.after is None:
-        child.pods.pop(pod["metadata"]["uid"], None)
-    else:
-        child.pods[pod["metadata"]["uid"]] = pod
+        del child.pods[pod["metadata"]["uid"]]
 
 
 def _possible_outcomes(child: Child, spec: Object, status: Object, way: float) -> set[str]:
-    """How an attempt may be recorded, from what its pod did and who deleted its Job.
-
-    Nobody can know what happens while a request and its answer are under way.
-    """
+    """How an attempt may be recorded, from what its pod did and who deleted its Job."""
     pod, deleted = child.pod_ended, child.deleted
-    end = {_end_of(pod.last)} if pod else {"Failed"} if child.ended else set()
+    end = {_outcome(pod.last)} if pod else {"Failed"} if child.ended else set()
     if deleted is None or (pod and pod.at < deleted.at - way):
         return end
     stopped = "JobDeleted"
@@ -374,34 +345,23 @@ def _possible_outcomes(child: Child, spec: Object, status: Object, way: float) -
         stopped = "Suspended"
     elif status.get("jobRef", {}).get("givenUp"):
         stopped = "Failed"
-    by_stranger = not deleted.who.startswith("operator")
+    if not deleted.who.startswith("operator"):
+        return {*end, stopped, "JobDeleted"}
     # The API server and the kubelet tell times in whole seconds.
     in_time = pod and int(pod.at) <= int(deleted.at)
-    succeeded = end & {"Succeeded"}
-    if by_stranger or (succeeded and (in_time or stopped in ("Suspended", "Failed"))):
-        return {*end, stopped, *(["JobDeleted"] if by_stranger else [])}
-    return {stopped, *(end if pod and pod.at < deleted.at else [])}
+    if "Succeeded" in end and (in_time or stopped != "Cancelled"):
+        return {"Succeeded", stopped}
+    return {stopped, *(end if pod and pod.at < deleted.at else ())}
 
 
-def _end_of(pod: Object) -> str:
+def _outcome(pod: Object) -> str:
     status = pod["status"]
     if status["phase"] == "Succeeded":
         return "Succeeded"
     if status.get("conditions"):
         return "Disrupted"
     state = status.get("containerStatuses", [{"state": {}}])[0]["state"]
-    deferred = state.get("terminated", {}).get("exitCode") == _DEFERRED
-    return "Deferred" if deferred else "Failed"
-
-
-def _costs(outcomes: list[str]) -> bool:
-    """Whether the last of a run's outcomes costs a retry."""
-    match outcomes[-1]:
-        case "Disrupted":
-            return outcomes.count("Disrupted") > _FREE_DISRUPTIONS
-        case "Deferred":
-            return outcomes.count("Deferred") > _FREE_DEFERRALS
-    return outcomes[-1] in ("Failed", "JobDeleted")
+    return "Deferred" if state.get("terminated", {}).get("exitCode") == 75 else "Failed"
 
 
 def _effective_retries(spec: Object) -> int:
@@ -411,23 +371,14 @@ def _effective_retries(spec: Object) -> int:
 
 
 def next_attempt(status: Object) -> int:
-    attempts = status.get("attempts", [])
-    same_run = attempts and attempts[-1]["run"] == status.get("run", 1)
-    return attempts[-1]["attempt"] + 1 if same_run else 1
+    """The number, in its run, of the attempt that is under way or comes next."""
+    run, attempts = status.get("run", 1), status.get("attempts", [])
+    return max((each["attempt"] for each in attempts if each["run"] == run), default=0) + 1
+
+
+def _limit(runtimes: Object) -> int:
+    return int(runtimes["default"].partition("maxConcurrent: ")[2] or 0)
 
 
 def _phase(object_: Object | None) -> str:
     return str(object_["status"]["phase"]) if object_ else ""
-
-
-def _expired(job: Job) -> Iterator[str]:
-    assert job.now is not None
-    if _phase(job.now) not in FINISHED:
-        yield f"{job.name} is deleted while it is {_phase(job.now)}"
-    if any(child.live for child in job.children):
-        yield f"{job.name} is deleted while an attempt is under way"
-
-
-def _vanished(child: Child) -> bool:
-    """Whether a stranger deleted it before anybody could say in a status that it was there."""
-    return bool(child.gone and child.deleted and not child.recorded)

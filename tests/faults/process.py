@@ -56,18 +56,24 @@ class Operator:
     """One process from its start to its death."""
 
     def __init__(
-        self, name: str, network: Network, database: Database, settings: Settings, skew: timedelta
+        self,
+        process: str,
+        pod: str,
+        network: Network,
+        database: Database,
+        settings: Settings,
+        skew: timedelta,
     ) -> None:
-        self.client = Client(network, name)
+        self.client = Client(network, process)
         self._network = network
         self._mirror = Mirror(database)
         self._settings = settings
         self._skew = skew
         self._elector = Elector(
-            Client(network, name, timeout_seconds=REQUEST_SECONDS),
+            Client(network, process, timeout_seconds=REQUEST_SECONDS),
             settings.namespace,
             LEASE,
-            name,
+            pod,
             seconds=network.server.seconds,
             now=self.now,
             random=network.rng.random,
@@ -101,16 +107,11 @@ async def _follow(client: Client, deliver: Deliver, path: str, selectors: dict[s
     """Watches as kopf does: a relist tells nothing of what vanished before it."""
     while True:
         try:
-            version = "0"
-            params = {"limit": "500", **selectors}
-            while True:
-                page = await client.get_list(path, **params)
-                version = page["metadata"]["resourceVersion"]
-                for item in page["items"]:
-                    deliver(None, item)
-                if not (token := page["metadata"].get("continue")):
-                    break
-                params["continue"] = token
+            version = (await client.get_list(path, limit="1"))["metadata"]["resourceVersion"]
+            items = [item async for item in client.every(path, **selectors)]
+            await asyncio.sleep(client.network.lag())
+            for item in items:
+                deliver(None, item)
             while True:
                 version = await _watch(client, deliver, path, version, selectors)
         except REQUEST_ERRORS:
@@ -121,10 +122,9 @@ async def _watch(
     client: Client, deliver: Deliver, path: str, version: str, selectors: dict[str, str]
 ) -> str:
     """One connection, until it ends; the version to go on from. Raises ApiError."""
-    events = client.watch(path, resourceVersion=version, **selectors)
     try:
         async with asyncio.timeout(_KOPF_INACTIVITY_SECONDS) as timeout:
-            async for event in events:
+            async for event in client.watch(path, resourceVersion=version, **selectors):
                 version = event["object"]["metadata"]["resourceVersion"]
                 deliver(event["type"], event["object"])
                 timeout.reschedule(asyncio.get_running_loop().time() + _KOPF_INACTIVITY_SECONDS)

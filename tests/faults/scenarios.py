@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.faults.cluster import Script
-from tests.faults.network import CALM, Weather
-from tests.faults.schedule import ALLOWED, CLASSES, Happening, Moment, Schedule, Submission
+from tests.faults.network import CALM, CUT_OFF, Weather
+from tests.faults.schedule import ALLOWED, CLASSES, Happening, Moment, Schedule
 
 from bgjobs.domain.configuration import ALLOWLIST
 
@@ -16,6 +16,7 @@ def _scenario(
     *pods: Script,
     then: tuple[Happening, ...] = (),
     weather: Weather = CALM,
+    fate_at: tuple[int, str] | None = None,
     class_: str = CLASSES[0],
     **spec: Any,
 ) -> Schedule:
@@ -27,9 +28,9 @@ def _scenario(
     fields = {"class": class_, "backoff": {"seconds": 1, "factor": 1, "maxSeconds": 1}}
     return Schedule(
         seed=0,
-        submissions=(Submission(5.0, _JOB, fields | spec),),
-        happenings=then,
+        happenings=(_at(5, "submit", _JOB, fields | spec), *then),
         weather=weather,
+        fate_at=fate_at,
         script=script,
         settings={"sweep_seconds": 10},
         calm_from=100.0,
@@ -40,8 +41,8 @@ def _at(seconds: float, what: str, *arguments: Any) -> Happening:
     return Happening(Moment(seconds), what, arguments)
 
 
-def _when(write: str, what: str, *arguments: Any, after: float = 0.5) -> Happening:
-    return Happening(Moment(after, _JOB, write), what, arguments)
+def _when(milestone: str, what: str, *arguments: Any, after: float = 0.5) -> Happening:
+    return Happening(Moment(after, _JOB, milestone), what, arguments)
 
 
 _FAILS = Script(exit_code=1)
@@ -66,12 +67,22 @@ SCENARIOS = {
             _when("finished", "retry", _JOB, after=40),
         ),
     ),
+    "is allowed no more when it is to be retried": _scenario(
+        _FAILS,
+        backoff={"seconds": 40, "factor": 1, "maxSeconds": 40},
+        then=(_when("recorded", "configure", ALLOWLIST, {"shop.jobs.New": "handle"}),),
+    ),
     "is cancelled while it runs": _scenario(_LONG, then=(_when("running", "cancel", _JOB),)),
     "is cancelled before it starts": _scenario(delay=600, then=(_at(8, "cancel", _JOB),)),
     "is cancelled while no watch tells": _scenario(
         delay=60,
         weather=Weather(silent=1),
-        then=(_at(6, "break_watches"), _at(10, "cancel", _JOB)),
+        then=(_at(6, "break_watches", True), _at(10, "cancel", _JOB)),
+    ),
+    "is cancelled while the answer to its start is lost": _scenario(
+        _LONG,
+        fate_at=(1, CUT_OFF),
+        then=(_when("started", "cancel", _JOB, after=0.0),),
     ),
     "is suspended and resumed": _scenario(
         _LONG,
@@ -83,6 +94,14 @@ SCENARIOS = {
     ),
     "is retried by hand": _scenario(
         _FAILS, Script(), retries=0, then=(_when("finished", "retry", _JOB),)
+    ),
+    "is retried by hand just before its time is over": _scenario(
+        _FAILS,
+        Script(),
+        retries=0,
+        ttlSecondsAfterFinished=3,
+        weather=Weather(lagging=1),
+        then=(_when("finished", "retry", _JOB, after=1),),
     ),
     "never starts": _scenario(
         Script(waits_for="ImagePullBackOff"), retries=0, pendingDeadlineSeconds=5

@@ -3,42 +3,34 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.faults.cluster import Script
-from tests.faults.network import CALM, Weather
+from tests.faults.network import CALM, FATES, Weather
 
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 
 CLASSES = ("shop.jobs.SyncStock", "shop.mails.Send")
 ALLOWED = dict.fromkeys(CLASSES, "handle")
-BROKEN = {"no class": "handle"}
+_FEWER = {CLASSES[0]: "handle"}
+_BROKEN = {"no class": "handle"}
 """A ConfigMap of this content is no allowlist, and no runtimes either."""
 _PLAIN = "plain"
 _MILESTONES = ("submitted", "started", "running", "ended", "recorded", "finished")
 """In the life of a job; the attempt that ended is recorded, or the job finished by it."""
+_OBSTACLES = ("ImagePullBackOff", "CreateContainerConfigError", "ContainerCreating", "FailedCreate")
 _ENDINGS = ("out of memory", "deadline", "evicted", "preempted", "vanishes", "node lost")
 
 
-@dataclass(frozen=True)
-class Submission:
-    at: float
-    name: str
-    spec: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Seconds after the start, or after the first write of that kind about the job."""
+class Moment(NamedTuple):
+    """Seconds after the start, or after a job's first milestone of that name."""
 
     seconds: float
     job: str = ""
-    write: str = ""
-    """One of the milestones, or empty."""
+    milestone: str = ""
 
 
-@dataclass(frozen=True)
-class Happening:
+class Happening(NamedTuple):
     """Something done to the world. `what` is a method of simulation.World."""
 
     when: Moment
@@ -49,36 +41,49 @@ class Happening:
 @dataclass(frozen=True)
 class Schedule:
     seed: int
-    submissions: tuple[Submission, ...]
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[Happening, ...]
     weather: Weather = CALM
     script: Callable[[str, int, int], Script] = lambda *_: Script()
     settings: dict[str, Any] = field(default_factory=dict)
     runtime: str = ""
     operators: int = 1
     skew_seconds: float = 0.0
-    crash_at: tuple[int, bool] | None = None
+    fate_at: tuple[int, str] | None = None
+    """The number, from 1, of a process's write, and its fate."""
     calm_from: float = 0.0
     """When the faults end, and what is left must come to rest."""
 
 
+class _Job(NamedTuple):
+    name: str
+    runs_seconds: float
+    """Its first attempt, if nothing comes in between."""
+
+
 def draw(seed: int) -> Schedule:
+    """Always the same for a seed: where this changes, kept seeds (seeds.py) must be found anew."""
     rng = random.Random(seed)
+    scripts = _Scripts(seed)
     names = [f"job-{number}" for number in range(rng.randint(3, 8))]
+    jobs = [_Job(name, scripts(name, 1, 1).runs_seconds) for name in names]
     calm_from = rng.uniform(30, 90)
-    submissions = tuple(
-        Submission(rng.uniform(0, calm_from / 2), name, _spec(rng)) for name in names
-    )
-    # Whatever befalls the others, one job runs.
-    plain = Submission(0.0, _PLAIN, {"class": CLASSES[0], "method": "handle"})
-    users = [_by_user(rng, names, calm_from) for _ in range(rng.randint(0, 2 * len(names)))]
-    faults = [_fault(rng, names, calm_from) for _ in range(rng.randint(1, 6))]
+    happenings = [
+        # Whatever befalls the others, one job runs, and its watch breaks.
+        Happening(Moment(0.0), "submit", (_PLAIN, {"class": CLASSES[0], "method": "handle"})),
+        Happening(Moment(rng.uniform(0, calm_from)), "break_watches", (False,)),
+    ]
+    for name in names:
+        when = Moment(rng.uniform(0, calm_from / 2))
+        happenings.append(Happening(when, "submit", (name, _spec(rng))))
+    for _ in range(rng.randint(0, 2 * len(names))):
+        happenings += _by_user(rng, rng.choice(jobs), calm_from)
+    for _ in range(rng.randint(0, 5)):
+        happenings += _fault(rng, rng.choice(jobs), calm_from)
     return Schedule(
         seed=seed,
-        submissions=(plain, *submissions),
-        happenings=tuple(each for group in (*users, *faults) for each in group),
+        happenings=tuple(happenings),
         weather=_weather(rng),
-        script=Scripts(seed),
+        script=scripts,
         settings={
             "max_concurrent": rng.choice((0, 1, 2, 3, 50)),
             "sweep_seconds": rng.choice((10, 30)),
@@ -86,13 +91,14 @@ def draw(seed: int) -> Schedule:
         },
         runtime=rng.choice(("", "maxConcurrent: 1", "maxConcurrent: 2")),
         operators=rng.choice((1, 2)),
+        fate_at=rng.choice((None, (rng.randint(1, 30), rng.choice(FATES)))),
         skew_seconds=rng.choice((0.0, rng.uniform(-2, 2))),
         calm_from=calm_from,
     )
 
 
 @dataclass(frozen=True)
-class Scripts:
+class _Scripts:
     """What becomes of each attempt's pod, whenever and however often it is asked."""
 
     seed: int
@@ -108,24 +114,16 @@ class Scripts:
             stops_after_seconds=rng.choice((0.05, rng.uniform(0, 3))),
             stops_with=rng.choice((143, 143, 1, 0)),
         )
-        ending = rng.choices(
-            ("succeeds", "fails", "asks for another time", "ends retrying", "waits", "other"),
-            weights=(50, 20, 5, 3, 5, 17),
-        )[0]
-        match ending:
-            case "fails":
-                return replace(script, exit_code=1, message="")
-            case "asks for another time":
-                said = rng.choice(("", f'{{"retryAfterSeconds": {rng.randint(0, 4)}}}'))
-                return replace(script, exit_code=75, message=said)
-            case "ends retrying":
-                return replace(script, exit_code=rng.choice((64, 65, 66, 70)))
-            case "waits":
-                reasons = ("ImagePullBackOff", "CreateContainerConfigError", "ContainerCreating")
-                return replace(script, waits_for=rng.choice(reasons))
-            case "other":
-                return replace(script, ending=rng.choice(_ENDINGS))
-        return script
+        another_time = rng.choice(("", f'{{"retryAfterSeconds": {rng.randint(0, 4)}}}'))
+        changes: tuple[dict[str, Any], ...] = (
+            {},
+            {"exit_code": 1, "message": ""},
+            {"exit_code": 75, "message": another_time},
+            {"exit_code": rng.choice((64, 65, 66, 70))},
+            {"waits_for": rng.choice(_OBSTACLES)},
+            {"ending": rng.choice(_ENDINGS)},
+        )
+        return replace(script, **rng.choices(changes, weights=(50, 20, 5, 3, 5, 17))[0])
 
 
 def _spec(rng: random.Random) -> dict[str, Any]:
@@ -148,59 +146,65 @@ def _spec(rng: random.Random) -> dict[str, Any]:
     return spec | {key: value for key, value in optional.items() if rng.random() < 0.12}
 
 
-def _moment(rng: random.Random, names: list[str], calm_from: float) -> Moment:
-    if rng.random() < 0.5:
-        return Moment(rng.uniform(0, calm_from))
-    write = rng.choice(_MILESTONES)
-    after = rng.choice((0.0, rng.uniform(0, 0.1), rng.uniform(0, 1)))
-    return Moment(after, rng.choice(names), write)
+def _moment(rng: random.Random, job: _Job, calm_from: float) -> Moment:
+    """Any, or one after a milestone, or one just before the first attempt ends by itself."""
+    soon = rng.choice((0.0, rng.uniform(0, 0.1), rng.uniform(0, 3)))
+    moments = (
+        Moment(rng.uniform(0, calm_from)),
+        Moment(soon, job.name, rng.choice(_MILESTONES)),
+        Moment(max(0.0, job.runs_seconds - rng.uniform(0, 0.1)), job.name, "running"),
+    )
+    return rng.choices(moments, weights=(3, 5, 2))[0]
 
 
-def _by_user(rng: random.Random, names: list[str], calm_from: float) -> list[Happening]:
-    name = rng.choice(names)
-    when = _moment(rng, [name], calm_from)
-    what = rng.choices(
-        ("cancel", "suspend", "start", "retry", "change", "delete"),
-        weights=(4, 3, 2, 4, 3, 1),
-    )[0]
-    if what == "suspend":
-        back = Happening(Moment(rng.uniform(0, calm_from)), "change", (name, {"suspend": False}))
-        first = Happening(when, "change", (name, {"suspend": True}))
-        return [first, back] if rng.random() < 0.8 else [first]
-    if what == "change":
-        changes: tuple[dict[str, Any], ...] = (
+def _by_user(rng: random.Random, job: _Job, calm_from: float) -> list[Happening]:
+    name = job.name
+    change = rng.choice(
+        (
             {"priority": rng.choice((1, 2, 3))},
             {"retries": rng.choice((0, 1, 3))},
             {"delay": rng.choice((0, 3))},
         )
-        return [Happening(when, "change", (name, rng.choice(changes)))]
-    return [Happening(when, what, (name,))]
-
-
-def _fault(rng: random.Random, names: list[str], calm_from: float) -> list[Happening]:
-    name = rng.choice(names)
-    when, later = _moment(rng, names, calm_from), Moment(rng.uniform(0, calm_from))
-    fault, undo = rng.choice(
-        (
-            (("crash", rng.uniform(0, 5)), None),
-            (("crash", rng.uniform(0, 5)), None),
-            (("break_watches",), None),
-            (("break_watches", True), None),
-            (("delete_child", name), None),
-            (("evict", name), None),
-            (("plant", name), None),
-            (("set_database", False), ("set_database", True)),
-            (("set_quota", True), ("set_quota", False)),
-            (("configure", ALLOWLIST, {CLASSES[0]: "handle"}), ("configure", ALLOWLIST, ALLOWED)),
-            (("configure", ALLOWLIST, {CLASSES[0]: "handle"}), None),
-            (("configure", ALLOWLIST, rng.choice((BROKEN, None))), None),
-            (("configure", RUNTIMES, rng.choice((BROKEN, None))), None),
-            (("set_runtime", "paused: for a look"), ("set_runtime", "")),
-            (("set_runtime", f"maxConcurrent: {rng.randint(1, 3)}"), None),
-        )
     )
-    happenings = [Happening(when, fault[0], fault[1:])]
-    return [*happenings, Happening(later, undo[0], undo[1:])] if undo else happenings
+    what, *arguments = rng.choices(
+        (
+            ("cancel", name),
+            ("change", name, {"suspend": True}),
+            ("start", name),
+            ("retry", name),
+            ("change", name, change),
+            ("delete", name),
+        ),
+        weights=(6, 4, 2, 4, 4, 2),
+    )[0]
+    first = Happening(_moment(rng, job, calm_from), what, tuple(arguments))
+    resumed = Happening(Moment(rng.uniform(0, calm_from)), "change", (name, {"suspend": False}))
+    return [first, resumed] if {"suspend": True} in arguments else [first]
+
+
+def _fault(rng: random.Random, job: _Job, calm_from: float) -> list[Happening]:
+    """Something that goes wrong, and where it lasts, its end."""
+    name = job.name
+    faults: tuple[tuple[tuple[Any, ...], ...], ...] = (
+        (("crash",),),
+        (("crash",),),
+        (("break_watches", False),),
+        (("break_watches", True),),
+        (("delete_child", name),),
+        (("evict", name),),
+        (("plant", name),),
+        (("set_database", False), ("set_database", True)),
+        (("set_quota", True), ("set_quota", False)),
+        (("configure", ALLOWLIST, _FEWER), ("configure", ALLOWLIST, ALLOWED)),
+        (("configure", ALLOWLIST, _FEWER),),
+        (("configure", ALLOWLIST, rng.choice((_BROKEN, None))),),
+        (("configure", RUNTIMES, rng.choice((_BROKEN, None))),),
+        (("set_runtime", "paused: for a look"), ("set_runtime", "")),
+        (("set_runtime", f"maxConcurrent: {rng.randint(1, 3)}"),),
+    )
+    moments = (_moment(rng, job, calm_from), Moment(rng.uniform(0, calm_from)))
+    steps = zip(moments, rng.choice(faults), strict=False)
+    return [Happening(when, what, tuple(arguments)) for when, (what, *arguments) in steps]
 
 
 def _weather(rng: random.Random) -> Weather:
@@ -210,10 +214,11 @@ def _weather(rng: random.Random) -> Weather:
         (
             CALM,
             CALM,
-            CALM,
             Weather(lost=share, unanswered=2 * share),
+            Weather(unanswered=2 * share),
             Weather(refused=share),
             Weather(slow=2 * share),
+            Weather(slow=1),
             Weather(lagging=0.7, watch_seconds=30),
             Weather(silent=0.5, watch_seconds=30),
             Weather(share / 2, share / 4, share / 4, share / 4, 0.3, 0.1, 30),

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from tests.faults import schedule
-from tests.faults.network import Weather
+from tests.faults.network import FATES, Weather
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.schedule import Happening, Moment, Schedule
-from tests.faults.seeds import FIRST_SEED, SCHEDULES
+from tests.faults.seeds import FIRST_SEED, KEPT_SEEDS, SCHEDULES, Kept
 from tests.faults.simulation import Outcome, simulate
 from tests.server import ROOT
 
@@ -23,6 +23,11 @@ def test_schedules_leave_nothing_wrong() -> None:
         assert_nothing_is_wrong(seed)
 
 
+@pytest.mark.parametrize("kept", KEPT_SEEDS, ids=lambda kept: kept.mended_by)
+def test_what_was_wrong_once_is_wrong_no_more(kept: Kept) -> None:
+    assert_nothing_is_wrong(kept.seed)
+
+
 def assert_nothing_is_wrong(seed: int) -> None:
     outcome = simulate(schedule.draw(seed))
     replay = f"make simulate SEED={seed}"
@@ -32,15 +37,17 @@ def assert_nothing_is_wrong(seed: int) -> None:
 
 
 @_ALL
-def test_a_crash_before_or_after_any_write_changes_nothing_but_time(scenario: Schedule) -> None:
-    clean = simulate(scenario)
+def test_a_crash_or_a_lost_answer_at_any_write_changes_nothing_but_time(
+    scenario: Schedule,
+) -> None:
+    clean = simulate(replace(scenario, fate_at=None))
     assert clean.violations == []
     for number in range(1, clean.operator_writes + 1):
-        for carried_out in (False, True):
-            crashed = simulate(replace(scenario, crash_at=(number, carried_out)))
-            where = f"crash {'after' if carried_out else 'before'} write {number}"
-            assert crashed.injected, where
-            assert_same_end(crashed, clean, where)
+        for fate in FATES:
+            struck = simulate(replace(scenario, fate_at=(number, fate)))
+            where = f"{fate} at write {number}"
+            assert struck.injected, where
+            assert_same_end(struck, clean, where)
 
 
 @_ALL
@@ -89,10 +96,11 @@ def end_state(outcome: Outcome) -> list[Any]:
 
 def test_a_job_that_finishes_quickly_costs_two_writes_and_the_removal_of_its_child_job() -> None:
     outcome = simulate(SCENARIOS["succeeds"])
+    assert not outcome.injected
     writes = [
         (write.verb, write.key.kind)
         for write in outcome.history
-        if write.who == "operator-1" and write.key.kind != "leases"
+        if write.who == "operator-1.1" and write.key.kind != "leases"
     ]
     assert writes == [
         ("create", "jobs"),
