@@ -167,8 +167,8 @@ def old_news_trusted_after_a_silence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Views, "is_trusted", is_trusted)
 
 
-def late_news_of_deleted_jobs_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Views, "job_is_deleted", lambda *_: None)
+def late_news_of_what_is_over_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Views, "job_is_over", lambda *_: None)
 
 
 def vanished_jobs_not_noticed(patch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ SCENARIOS = {
     ),
     "is allowed no more when it is to be retried": _scenario(
         _FAILS,
-        backoff={"seconds": 40, "factor": 1, "maxSeconds": 40},
+        backoff={"seconds": 60, "factor": 1, "maxSeconds": 60},
         then=(_when("recorded", "configure", ALLOWLIST, {"shop.jobs.New": "handle"}),),
     ),
     "is cancelled while it runs": _scenario(_LONG, then=(_when("running", "cancel", _JOB),)),

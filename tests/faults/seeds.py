@@ -25,7 +25,7 @@ KEPT_SEEDS = (
     ),
     Kept(
         279,
-        breakages.late_news_of_deleted_jobs_believed,
+        breakages.late_news_of_what_is_over_believed,
         "Believe no late news of a BackgroundJob that is deleted",
     ),
     Kept(
@@ -42,5 +42,10 @@ KEPT_SEEDS = (
         619,
         breakages.slots_of_vanished_child_jobs_not_held,
         "Hold the slot of an attempt whose child Job is gone, too",
+    ),
+    Kept(
+        1_000_460,
+        breakages.late_news_of_what_is_over_believed,
+        "Believe no late news of a BackgroundJob that has succeeded",
     ),
 )

@@ -653,6 +653,23 @@ async def test_old_news_of_a_deleted_job_starts_nothing() -> None:
     assert operator.requests() == []
 
 
+async def test_old_news_of_a_job_that_has_succeeded_starts_nothing() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    old = parse(copy.deepcopy(operator.api.objects[STOCK]))
+    operator.pod("Succeeded", terminated(0))
+    await operator.work()
+    operator.views.left.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    operator.views.put_job(old)
+    operator.queue.add(UID)
+    operator.requests()
+    await operator.work(after=5)
+    assert operator.requests() == []
+
+
 # What goes wrong with a status.
 
 

@@ -145,9 +145,10 @@ class Reconciler:
                 job = await self._observer.read_job(job)
         if job is None:
             self._mirror.deleted(uid, self._now())
-            self._views.job_is_deleted(uid)
+            self._views.job_is_over(uid)
         elif job.status.phase is Phase.SUCCEEDED:  # the watch leaves those out
             self._copy_to_mirror(job)
+            self._views.job_is_over(uid)
             return None
         return job
 

@@ -11,7 +11,7 @@ from bgjobs.domain.resource import BackgroundJob
 
 TRUSTED_FOR = timedelta(seconds=30)
 """How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
-_DELETED_REMEMBERED = 10_000
+_OVER_REMEMBERED = 10_000
 
 
 class Views:
@@ -26,7 +26,7 @@ class Views:
         self._children: dict[str, ChildJob] = {}
         self._pods: dict[str, Pod] = {}
         self._failed_creates: dict[str, tuple[str, str]] = {}
-        self._deleted: dict[str, None] = {}
+        self._over: dict[str, None] = {}
         self._heard_at = self._heard_since = datetime.min.replace(tzinfo=UTC)
         self.left: set[str] = set()
         """BackgroundJobs that left their watch: gone, or only no longer selected."""
@@ -75,7 +75,7 @@ class Views:
         """
         uid, version = job.metadata.uid, job.metadata.version
         old = self._jobs.get(uid)
-        if uid in self._deleted or (old is not None and version < old.metadata.version):
+        if uid in self._over or (old is not None and version < old.metadata.version):
             return False
         self._jobs[uid] = job
         return old is None or version > old.metadata.version
@@ -128,11 +128,11 @@ class Views:
         self._pods[uid] = msgspec.structs.replace(last, gone=True)
         self.doubtful.add(uid)
 
-    def job_is_deleted(self, uid: str) -> None:
-        """What a watch that lags still tells of the BackgroundJob is no news."""
-        self._deleted[uid] = None
-        if len(self._deleted) > _DELETED_REMEMBERED:
-            del self._deleted[next(iter(self._deleted))]
+    def job_is_over(self, uid: str) -> None:
+        """It has succeeded or is gone: what a watch that lags still tells of it is no news."""
+        self._over[uid] = None
+        if len(self._over) > _OVER_REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     def forget(self, uid: str) -> None:
         self._jobs.pop(uid, None)
