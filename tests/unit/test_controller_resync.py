@@ -46,11 +46,16 @@ _COLLECTIONS = {
 
 
 class FakeApi(Api):
-    """Objects by path; what is got and deleted is noted, and deletions of `changed` conflict."""
+    """Objects by path; what is got and deleted is noted.
+
+    Deletions of `changed` conflict, those of `kept` are refused.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
         self.changed: set[str] = set()
+        self.kept: dict[str, int] = {}
+        """Path -> the status of the refusal."""
         self.got: list[str] = []
         self.deleted: list[str] = []
 
@@ -73,6 +78,8 @@ class FakeApi(Api):
     async def delete(self, path: str, options: Any) -> None:
         if path in self.changed:
             raise ApiError(409, "Conflict", path)
+        if path in self.kept:
+            raise ApiError(self.kept[path], "", "keep what is audited")
         metadata = self.objects[path]["metadata"]
         assert options["preconditions"] == {
             "uid": metadata["uid"],
@@ -122,6 +129,11 @@ class Scene:
         owner = {"kind": "BackgroundJob", **background_job_json()}
         owner["status"] = {"phase": phase, "run": 2, **status}
         self.api.objects[_OWNER] = owner
+
+    def put_finished(self, name: str, when: datetime) -> None:
+        finished = {"kind": "BackgroundJob", **background_job_json(name, f"uid-{name}")}
+        finished["status"] = {"phase": "Failed", "completionTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
+        self.api.objects[paths.background_job("shop", name)] = finished
 
     def put(self, *children: dict[str, Any]) -> None:
         for each in children:
@@ -178,6 +190,24 @@ async def test_one_that_has_changed_holds_up_no_other(scene: Scene) -> None:
     scene.put(child("first", 1, _LONG_AGO), child("second", 1, _LONG_AGO))
     scene.api.changed = {paths.job("shop", "second")}
     assert await scene.deletions() == ["first"]
+
+
+async def test_those_that_must_not_be_deleted_hold_up_no_other_and_are_told_of_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.put(*(child(name, 1, _LONG_AGO) for name in ("first", "second", "third")))
+    scene.api.kept = {paths.job("shop", "third"): 403, paths.job("shop", "second"): 422}
+    assert await scene.deletions() == ["first"]
+    (said,) = caplog.messages
+    assert "refuses to delete: 2." in said
+    assert f"{paths.job('shop', 'third')}: 403 : keep what is audited" in said
+
+
+async def test_deletions_end_where_the_api_server_is_not_well(scene: Scene) -> None:
+    scene.put(child("old", 1, _LONG_AGO))
+    scene.api.kept = {paths.job("shop", "old"): 503}
+    with pytest.raises(ApiError):
+        await scene.deletions()
 
 
 async def test_the_background_job_of_a_young_child_job_is_not_read(scene: Scene) -> None:
@@ -288,3 +318,15 @@ async def test_too_many_finished_ones(
     oldest["spec"]["retryRequests"] = retries_asked_for
     await scene.resync.background_jobs()
     assert scene.api.deleted == deleted
+
+
+async def test_background_jobs_that_must_not_be_deleted_hold_up_no_other(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):  # of which two are kept
+        scene.put_finished(f"job-{number}", NOW - seconds(100 - number))
+    scene.api.kept = {paths.background_job("shop", "job-0"): 422}
+    await scene.resync.background_jobs()
+    assert sorted(scene.api.deleted) == ["job-1", "job-2"]
+    (said,) = caplog.messages
+    assert "refuses to delete: 1." in said

@@ -34,6 +34,7 @@ _SECONDS_BETWEEN_TRIES = 1
 _PAUSE_SECONDS = 0.01
 _PAUSE_WHILE_JOBS_WAIT = 0.05
 """Between two deletions."""
+_REFUSED = (403, 422)
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ class Resync:
 
     async def deletions(self) -> None:
         """Deletes the child Jobs, and their pods, that seemed dispensable and still do."""
+        refused: dict[str, ApiError] = {}
         while self._dispensable:
             found = self._dispensable.pop()
             owner = await self._owner(found)
@@ -143,7 +145,8 @@ class Resync:
             path = paths.job(found.namespace, found.child.name)
             if child_is_astray(found.child, owner, self._now()):
                 logger.warning("%s: Job %s goes on past its end", owner.key, found.child.name)
-            await self._delete(path, found.child.uid, found.child.resource_version)
+            await self._delete(path, found.child.uid, found.child.resource_version, refused)
+        _warn_of(refused)
 
     async def _pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
@@ -179,19 +182,21 @@ class Resync:
             if uid not in watched and job and job.metadata.version <= int(version):
                 self._views.left.add(uid)
                 self._queue.add(uid)
+        refused: dict[str, ApiError] = {}
         for metadata in surplus(finished, self._retention):
-            if await self._delete_job(metadata):
+            if await self._delete_job(metadata, refused):
                 metrics.DELETED_ABOVE_LIMIT.inc()
         rows = await asyncio.to_thread(self._mirror.live_rows, version)
         for uid in rows.keys() - listed:
             self._mirror.deleted(uid, self._now())
         for metadata in expired:
             if rows.get(metadata.uid) == padded(metadata.resource_version):
-                await self._delete_job(metadata)
+                await self._delete_job(metadata, refused)
+        _warn_of(refused)
 
-    async def _delete_job(self, metadata: Metadata) -> bool:
+    async def _delete_job(self, metadata: Metadata, refused: dict[str, ApiError]) -> bool:
         path = paths.background_job(metadata.namespace, metadata.name)
-        if not await self._delete(path, metadata.uid, metadata.resource_version):
+        if not await self._delete(path, metadata.uid, metadata.resource_version, refused):
             return False
         # No watch tells that a Succeeded one is gone.
         self._mirror.deleted(metadata.uid, self._now())
@@ -210,16 +215,34 @@ class Resync:
         owner = reading.or_none(parse, raw) if raw else None
         return owner if owner and owner.metadata.uid == found.owner_uid else None
 
-    async def _delete(self, path: str, uid: str, resource_version: str) -> bool:
-        """Deletes what is still as it was seen; False where it is not. Lets starts go first."""
+    async def _delete(
+        self, path: str, uid: str, resource_version: str, refused: dict[str, ApiError]
+    ) -> bool:
+        """Deletes what is still as it was seen; False where it is not. Lets starts go first.
+
+        What an admission policy, say, keeps is noted, by its path, and holds up no other.
+        """
         await asyncio.sleep(_PAUSE_WHILE_JOBS_WAIT if len(self._queue) else _PAUSE_SECONDS)
         try:
             await self._api.delete(path, delete_options(uid, resource_version, "Background"))
         except ApiError as error:
-            if error.status != 409:
+            if error.status in _REFUSED:
+                refused[path] = error
+            elif error.status != 409:
                 raise
             return False
         return True
+
+
+def _warn_of(refused: dict[str, ApiError]) -> None:
+    for path, error in [*refused.items()][:1]:
+        logger.warning(
+            "expired objects that the API server refuses to delete: %d. They are tried again; see "
+            "what keeps the operator from it (RBAC, an admission policy). The first is %s: %s",
+            len(refused),
+            path,
+            error,
+        )
 
 
 async def try_once(action: Callable[[], Awaitable[None]]) -> bool:
