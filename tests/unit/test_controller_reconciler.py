@@ -595,14 +595,25 @@ async def test_what_is_only_passing_holds_no_slot_and_is_tried_again(status: int
     assert len(operator.children) == 1
 
 
-async def test_a_job_of_a_namespace_that_ends_is_dropped() -> None:
+async def test_a_job_of_a_namespace_that_ends_says_so_and_is_tried_every_five_minutes() -> None:
+    """The namespace may hang, while ending, for as long as a finalizer is not heeded."""
     operator = Operator()
     operator.apply()
     message = "unable to create new content in namespace shop because it is being terminated"
-    operator.api.wrong["POST"] = (ApiError(403, "Forbidden", message), False)
-    await operator.work()
-    assert operator.requests() == ["POST jobs"]
-    assert (list(operator.views), operator.admission.running) == ([], 0)
+    for _ in range(3):
+        operator.api.wrong["POST"] = (ApiError(403, "Forbidden", message), False)
+        await operator.work()
+        assert operator.requests().count("POST jobs") == 1
+        assert (list(operator.views), operator.admission.running) == ([UID], 0)
+        await operator.work(after=1)
+        await operator.hint()
+        assert operator.shown == ("Pending", "Queued")
+        assert (
+            operator.status["message"] == "Namespace shop is being deleted, and this job with it."
+        )
+        await operator.work(after=298)
+        assert "POST jobs" not in operator.requests()
+        operator.time.pass_seconds(1)
 
 
 async def test_after_a_silent_watch_a_start_asks_first() -> None:

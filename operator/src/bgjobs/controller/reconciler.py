@@ -33,6 +33,7 @@ _SHOWN_AFTER_WHILE_BUSY = timedelta(seconds=10)
 _REFUSED_FOR = timedelta(seconds=30)
 _CONFLICT_FOR = timedelta(seconds=10)
 _BUSY_FOR = timedelta(seconds=5)
+_NAMESPACE_ENDS_FOR = timedelta(minutes=5)
 _MAY_HAVE_BEEN_CARRIED_OUT = 500
 """From this HTTP status on, the answer does not say that nothing was done."""
 
@@ -217,7 +218,11 @@ class Reconciler:
         if error.status == 409:
             await self._adopt(job, start)
         elif error.status == 403 and "because it is being terminated" in error.message:
-            self._forget(uid)
+            message = f"Namespace {job.metadata.namespace} is being deleted, and this job with it."
+            retry_at = self._now() + _NAMESPACE_ENDS_FOR
+            self._refusals[uid] = Refusal(
+                reason=Reason.QUEUED, message=message, retry_at=retry_at, tries=1
+            )
         elif error.status == 403 and "exceeded quota" in error.message:
             self._hold_back(uid, Reason.QUOTA_EXCEEDED, error.message, _REFUSED_FOR)
         elif error.status in (400, 403, 404, 413, 422):
