@@ -751,6 +751,22 @@ async def test_a_look_that_fails_leaves_its_doubt() -> None:
         operator.views.left.discard(UID)
 
 
+async def test_a_background_job_that_breaks_the_schema_is_let_be_until_it_is_mended() -> None:
+    operator = await running_operator()
+    operator.api.objects[STOCK]["spec"]["priority"] = "urgent"
+    operator.api.touch(STOCK)
+    operator.pod("Succeeded", terminated())
+    operator.children[0]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    await operator.work()
+    assert (operator.shown, operator.mirror.gone) == (("Running", "Running"), {})
+    operator.requests()
+    await operator.work(after=60)
+    assert operator.requests() == []
+    operator.apply(priority="High")
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
+
+
 async def test_a_job_made_again_under_its_name_is_another_one() -> None:
     operator = Operator()
     operator.apply()
@@ -1004,6 +1020,18 @@ async def test_nor_is_it_where_it_was_seen_before_the_child_job() -> None:
     operator.watch()
     await operator.work()
     assert "attempts" not in operator.status
+
+
+async def test_a_child_job_whose_labels_were_removed_is_there_all_the_same() -> None:
+    operator = await running_operator()
+    child = operator.children[0]
+    child["metadata"]["labels"] = {}
+    child["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    operator.api.touch(f"{JOBS}/{child['metadata']['name']}")
+    operator.views.doubtful.add(UID)
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.shown == ("Succeeded", "Succeeded")
 
 
 async def test_a_pod_whose_labels_were_changed_is_there_all_the_same() -> None:

@@ -26,11 +26,15 @@ class Observer:
         self._now = now
 
     async def read_job(self, job: BackgroundJob) -> BackgroundJob | None:
-        """The BackgroundJob as it is now, None if it is gone."""
+        """The BackgroundJob as it is now; None if it is gone, or breaks the schema by now."""
         raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
         if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
+            self._views.job_is_over(job.metadata.uid)
             return None
-        self._views.put_job(parse(raw))
+        fresh = reading.or_none(parse, raw)
+        if fresh is None:
+            return None
+        self._views.put_job(fresh)
         return self._views.job(job.metadata.uid)
 
     async def observe(
@@ -68,7 +72,9 @@ class Observer:
         if raw is None or raw["metadata"]["uid"] != known.uid:
             self._views.child_is_gone(job.metadata.uid)
         else:
-            self._views.put_child(job.metadata.uid, reading.child_job(raw))
+            # Its labels may have been removed by hand.
+            child = reading.child_of_attempt(raw, known.run, known.attempt)
+            self._views.put_child(job.metadata.uid, child)
         return current(job, self._views.child(job.metadata.uid))
 
     async def is_fresh(self, job: BackgroundJob) -> bool:

@@ -137,7 +137,7 @@ class Reconciler:
         self._copy_to_mirror(job)
 
     async def _job(self, uid: str) -> BackgroundJob | None:
-        """The BackgroundJob, or None where it is gone or needs nothing any more."""
+        """The BackgroundJob, or None where it is gone, broken or needs nothing any more."""
         job = self._views.job(uid)
         if job is None or uid not in self._views.left:
             return job
@@ -145,8 +145,8 @@ class Reconciler:
             if job.status.phase is not Phase.SUCCEEDED:
                 job = await self._observer.read_job(job)
         if job is None:
-            self._mirror.deleted(uid, self._now())
-            self._views.job_is_over(uid)
+            if self._views.is_over(uid):
+                self._mirror.deleted(uid, self._now())
         elif job.status.phase is Phase.SUCCEEDED:  # the watch leaves those out
             self._copy_to_mirror(job)
             self._views.job_is_over(uid)

@@ -33,6 +33,12 @@ def child_of(raw: dict[str, Any], uid: str) -> ChildJob | None:
 
 def child_job(raw: dict[str, Any]) -> ChildJob:
     """Raises KeyError or ValueError where the labels of a child Job are missing."""
+    marks = raw["metadata"]["labels"]
+    return child_of_attempt(raw, int(marks[labels.RUN]), int(marks[labels.ATTEMPT]))
+
+
+def child_of_attempt(raw: dict[str, Any], run: int, attempt: int) -> ChildJob:
+    """The child Job that is known to be of this attempt, whatever its labels say."""
     metadata, status = raw["metadata"], raw.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", []) if c["status"] == "True"}
     failed = conditions.get("Failed")
@@ -41,8 +47,8 @@ def child_job(raw: dict[str, Any]) -> ChildJob:
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        run=int(metadata["labels"][labels.RUN]),
-        attempt=int(metadata["labels"][labels.ATTEMPT]),
+        run=run,
+        attempt=attempt,
         created=time(metadata["creationTimestamp"]),
         failed_message=failed.get("message", "") if failed else None,
         succeeded="Complete" in conditions,

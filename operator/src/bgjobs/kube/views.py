@@ -134,6 +134,10 @@ class Views:
         if len(self._over) > _OVER_REMEMBERED:
             del self._over[next(iter(self._over))]
 
+    def is_over(self, uid: str) -> bool:
+        """Whether it was found to be over, of late."""
+        return uid in self._over
+
     def forget(self, uid: str) -> None:
         self._jobs.pop(uid, None)
         self._children.pop(uid, None)
