@@ -138,6 +138,6 @@ View = TypeVar("View", ChildJob, Pod)
 def current(job: BackgroundJob, view: View | None) -> View | None:
     """The view, if it is of the attempt that is under way or comes next."""
     status = job.status
-    if view is None or (view.run, view.attempt) != (status.run, status.next_attempt):
+    if view is None or status.finished:
         return None
-    return view
+    return view if (view.run, view.attempt) == (status.run, status.next_attempt) else None

@@ -82,7 +82,7 @@ class Reconciler:
         """
         for uid in self._views:
             job = self._views.job(uid)
-            if job and (job.status.job_ref or current(job, self._views.child(uid))):
+            if job and (job.status.job_ref or self._is_under_way(uid)):
                 self._admission.hold(uid, self._group(job), starting=True)
 
     def close(self) -> None:
@@ -106,9 +106,11 @@ class Reconciler:
         decision = decide(seen, self._configuration.current, self._now())
         if seen.child is not None:
             self._hold(seen, group)
-        elif decision.start is None:
-            self._admission.release(uid)
-        await self._carry_out(seen, decision)
+        try:
+            await self._carry_out(seen, decision)
+        finally:
+            if decision.start is None and not self._is_under_way(uid):
+                self._admission.release(uid)
         # Not before: what failed waits for its turn, whatever time has come meanwhile.
         if decision.look_again_at is not None:
             self._queue.add_at(uid, decision.look_again_at)
@@ -131,10 +133,7 @@ class Reconciler:
         if decision.start is not None and await self._start(job, decision.start):
             self._copy_to_mirror(job)
             return
-        job = await self._show(job, decision)
-        if current(job, self._views.child(uid)) is None and decision.start is None:
-            self._admission.release(uid)
-        self._copy_to_mirror(job)
+        self._copy_to_mirror(await self._show(job, decision))
 
     async def _job(self, uid: str) -> BackgroundJob | None:
         """The BackgroundJob, or None where it is gone, broken or needs nothing any more."""
@@ -180,6 +179,11 @@ class Reconciler:
         if leaves_at is not None and starting:
             self._queue.add_at(uid, leaves_at)
         self._admission.hold(uid, group, starting=starting)
+
+    def _is_under_way(self, uid: str) -> bool:
+        """Whether the views know a child Job whose outcome is not recorded yet."""
+        job = self._views.job(uid)
+        return job is not None and current(job, self._views.child(uid)) is not None
 
     def _group(self, job: BackgroundJob) -> str:
         runtimes = self._configuration.current.runtimes
