@@ -18,7 +18,7 @@ from tests.unit.builders import (
 from bgjobs.controller.handlers import background_job_seen, pod_seen
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import parse
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 
 
 class Seen:
@@ -54,7 +54,7 @@ async def test_a_background_job_is_looked_at_when_it_comes_changes_and_leaves() 
     assert await seen.job(_job("1"), "ADDED") == 1
     assert await seen.job(_job("2")) == 1
     assert await seen.job(_job("2"), "DELETED") == 1
-    assert seen.views.left == {UID}
+    assert seen.views.is_doubted(UID, Doubt.JOB)
 
 
 async def test_what_the_operator_has_written_itself_is_no_news() -> None:

@@ -31,7 +31,7 @@ from bgjobs.domain.observation import Pod
 from bgjobs.domain.resource import BackgroundJob, JobRef, Status, parse
 from bgjobs.kube import paths, reading
 from bgjobs.kube.api import Api, ApiError
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.writer import MirrorWriter
 
 JOBS = paths.jobs("shop")
@@ -216,7 +216,7 @@ class Operator:
         uid = raw["metadata"]["uid"]
         self.views.heard(self.time.now())
         if raw["status"]["phase"] == "Succeeded":
-            self.views.left.add(uid)
+            self.views.doubt(uid, Doubt.JOB)
         else:
             self.views.put_job(parse(raw))
         self.queue.add(uid)
@@ -654,7 +654,7 @@ async def test_old_news_of_a_deleted_job_starts_nothing() -> None:
     await operator.work()
     old = parse(copy.deepcopy(operator.api.objects[STOCK]))
     operator.api.objects.clear()
-    operator.views.left.add(UID)
+    operator.views.doubt(UID, Doubt.JOB)
     operator.queue.add(UID)
     await operator.work()
     operator.views.put_job(old)
@@ -730,7 +730,7 @@ async def test_a_background_job_that_is_gone_is_forgotten() -> None:
     operator.apply()
     await operator.work()
     del operator.api.objects[STOCK]
-    operator.views.left.add(UID)
+    operator.views.doubt(UID, Doubt.JOB)
     operator.queue.add(UID)
     await operator.work()
     assert operator.mirror.gone == {UID: operator.time.now()}
@@ -742,13 +742,13 @@ async def test_a_look_that_fails_leaves_its_doubt() -> None:
     name = operator.children[0]["metadata"]["name"]
     del operator.api.objects[f"{JOBS}/{name}"]
     del operator.api.objects[STOCK]
-    for doubts in (operator.views.left, operator.views.doubtful):
-        doubts.add(UID)
+    for doubt in (Doubt.JOB, Doubt.CHILD):
+        operator.views.doubt(UID, doubt)
         operator.api.wrong["GET"] = (ApiError(500, "", "busy"), False)
         with pytest.raises(ApiError):
             await operator.reconciler.reconcile(UID)
-        assert UID in doubts
-        operator.views.left.discard(UID)
+        assert operator.views.is_doubted(UID, doubt)
+        operator.views.settle(UID, Doubt.JOB)
 
 
 async def test_a_background_job_that_breaks_the_schema_is_let_be_until_it_is_mended() -> None:
@@ -772,7 +772,7 @@ async def test_a_job_made_again_under_its_name_is_another_one() -> None:
     operator.apply()
     await operator.work()
     operator.api.objects[STOCK]["metadata"]["uid"] = OTHER_UID
-    operator.views.left.add(UID)
+    operator.views.doubt(UID, Doubt.JOB)
     operator.queue.add(UID)
     await operator.work()
     assert operator.mirror.gone == {UID: operator.time.now()}
@@ -888,7 +888,7 @@ async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() 
 async def test_a_cancel_waits_in_no_hot_loop_for_the_pod_of_a_job_that_is_gone() -> None:
     operator = await running_operator()
     del operator.api.objects[f"{JOBS}/{operator.children[0]['metadata']['name']}"]
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.apply(cancelled=True)
     await operator.work()
     assert operator.shown == ("Cancelling", "Cancelling")
@@ -965,7 +965,7 @@ async def test_nor_is_its_attempt_taken_for_one_that_never_started() -> None:
 async def test_a_pod_that_vanished_unseen_holds_nothing_up() -> None:
     operator = await running_operator()
     operator.api.objects = {STOCK: operator.api.objects[STOCK]}
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.queue.add(UID)
     await operator.work()
     assert operator.status["attempts"][0]["outcome"] == "JobDeleted"
@@ -974,7 +974,7 @@ async def test_a_pod_that_vanished_unseen_holds_nothing_up() -> None:
 async def test_nothing_starts_while_the_pod_of_a_deleted_job_is_still_there() -> None:
     operator = await running_operator()
     del operator.api.objects[f"{JOBS}/{operator.children[0]['metadata']['name']}"]
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.queue.add(UID)
     await operator.work()
     await operator.work(after=60)
@@ -995,7 +995,7 @@ async def test_the_last_words_of_a_pod_are_read_though_its_watch_told_nothing() 
         owner_uid=child["metadata"]["uid"],
         resource_version=operator.api.next_version(),
     )
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.queue.add(UID)
     await operator.work()
     assert operator.shown == ("Failed", "PermanentFailure")
@@ -1028,7 +1028,7 @@ async def test_a_child_job_whose_labels_were_removed_is_there_all_the_same() -> 
     child["metadata"]["labels"] = {}
     child["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
     operator.api.touch(f"{JOBS}/{child['metadata']['name']}")
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.queue.add(UID)
     await operator.work()
     assert operator.shown == ("Succeeded", "Succeeded")
@@ -1042,7 +1042,7 @@ async def test_a_pod_whose_labels_were_changed_is_there_all_the_same() -> None:
         "conditions": [{"type": "Failed", "status": "True", "message": "exit code 66 matching"}]
     }
     operator.api.touch(f"{JOBS}/{child['metadata']['name']}")
-    operator.views.doubtful.add(UID)
+    operator.views.doubt(UID, Doubt.CHILD)
     operator.queue.add(UID)
     await operator.work()
     assert operator.shown == ("Failed", "PermanentFailure")

@@ -25,7 +25,7 @@ from bgjobs.domain.resource import JobRef, Phase, Status
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api, ApiError
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.schema import METADATA
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -272,7 +272,7 @@ async def test_a_job_that_only_bears_our_labels_is_not_taken_for_a_child(scene: 
 async def test_a_new_leader_doubts_what_it_saw_once_and_finds_no_more(scene: Scene) -> None:
     scene.views.put_job(background_job(Status(phase=Phase.RUNNING)))
     await scene.resync.catch_up()  # it has succeeded since
-    assert scene.views.left == {UID}
+    assert scene.views.is_doubted(UID, Doubt.JOB)
     assert await scene.order() == [UID]
 
 
@@ -281,21 +281,22 @@ async def test_a_child_job_that_is_no_longer_listed_is_doubted(scene: Scene) -> 
     scene.views.put_job(background_job(Status(phase=Phase.RUNNING, run=2, job_ref=reference)))
     scene.views.put_child(UID, child_job(2, created=NOW - seconds(60)))
     await scene.resync.child_jobs()
-    assert scene.views.doubtful == {UID}
+    assert scene.views.is_doubted(UID, Doubt.CHILD)
 
 
 async def test_the_sweep_notices_what_vanished_without_a_watch_telling(scene: Scene) -> None:
     scene.views.put_job(background_job(uid="vanished"))
     scene.views.put_job(background_job(uid="made-since", resource_version="1001"))
     await scene.resync.background_jobs()
-    assert scene.views.left == {"vanished"}
+    assert scene.views.is_doubted("vanished", Doubt.JOB)
+    assert not scene.views.is_doubted("made-since", Doubt.JOB)
 
 
 async def test_the_sweep_notices_what_succeeded_without_a_watch_telling(scene: Scene) -> None:
     """Or it would stay in memory for as long as it stays in the cluster."""
     scene.views.put_job(background_job(Status(phase=Phase.SUCCEEDED)))
     await scene.resync.background_jobs()
-    assert scene.views.left == {UID}
+    assert scene.views.is_doubted(UID, Doubt.JOB)
     assert await scene.order() == [UID]
 
 

@@ -9,7 +9,7 @@ from tests.unit.builders import Time, background_job, running, seconds
 from bgjobs.controller.worker import Workers, stand_by
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.kube.api import ApiError
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 
 
 class Bench:
@@ -88,7 +88,7 @@ async def test_a_standby_forgets_what_is_gone_and_keeps_the_rest() -> None:
     views, queue = Views(), WorkQueue(Time().now)
     for uid in ("stays", "left"):
         views.put_job(background_job(uid=uid))
-    views.left.add("left")
+    views.doubt("left", Doubt.JOB)
     views.put_pod("never-seen", running())
     for uid in ("stays", "left", "never-seen"):
         queue.add(uid)
@@ -96,5 +96,5 @@ async def test_a_standby_forgets_what_is_gone_and_keeps_the_rest() -> None:
     await asyncio.sleep(0)
     task.cancel()
     assert list(views) == ["stays"]
-    assert views.left == set()
+    assert not views.is_doubted("left", Doubt.JOB)
     assert views.pod("never-seen") is None

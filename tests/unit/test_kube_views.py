@@ -17,7 +17,7 @@ from tests.unit.builders import (
 )
 
 from bgjobs.domain.observation import Pod, PodPhase, Waiting
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 
 
 def newer(pod: Pod, version: str = "301") -> Pod:
@@ -149,7 +149,7 @@ def test_a_pod_that_is_gone_keeps_what_it_did_and_puts_its_job_in_doubt() -> Non
     views.put_pod(UID, running())
     views.remove_pod(UID, newer(running()))
     assert views.pod(UID) == newer(running(gone=True))
-    assert views.doubtful == {UID}
+    assert views.is_doubted(UID, Doubt.CHILD)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_pod_that_is_not_the_known_one_changes_nothing_when_it_is_gone(
         views.put_pod(UID, known)
     views.remove_pod(UID, failed())
     assert views.pod(UID) is known
-    assert views.doubtful == set()
+    assert not views.is_doubted(UID, Doubt.CHILD)
 
 
 def test_what_is_forgotten_leaves_nothing() -> None:
@@ -185,11 +185,12 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     views.put_job(background_job())
     views.put_child(UID, child_job())
     views.put_pod(UID, running())
-    views.left.add(UID)
-    views.doubtful.add(UID)
+    views.doubt(UID, Doubt.JOB)
+    views.doubt(UID, Doubt.CHILD)
     views.forget(UID)
     assert (views.job(UID), views.child(UID), views.pod(UID)) == (None, None, None)
-    assert (list(views), views.left, views.doubtful) == ([], set(), set())
+    assert list(views) == []
+    assert not any(views.is_doubted(UID, doubt) for doubt in Doubt)
 
 
 @pytest.mark.parametrize(

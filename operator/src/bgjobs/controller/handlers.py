@@ -10,7 +10,7 @@ import kopf
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION, parse
 from bgjobs.kube import labels, reading
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def background_job_seen(
     views.heard(now)
     uid = raw["metadata"]["uid"]
     if type == "DELETED":
-        views.left.add(uid)
+        views.doubt(uid, Doubt.JOB)
         queue.add(uid)
         return
     try:

@@ -11,7 +11,7 @@ from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
-from bgjobs.kube.views import Views, settling
+from bgjobs.kube.views import Doubt, Views
 
 
 class Observer:
@@ -60,7 +60,7 @@ class Observer:
         metadata, status = job.metadata, job.status
         name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
         raw = await self._api.get(paths.job(metadata.namespace, name))
-        self._views.unsure.discard(metadata.uid)
+        self._views.settle(metadata.uid, Doubt.START)
         child = reading.child_of(raw, metadata.uid) if raw else None
         if child is not None:
             self._views.put_child(metadata.uid, child)
@@ -83,7 +83,7 @@ class Observer:
             return True
         fresh = await self.read_job(job)
         if fresh is None:
-            self._views.left.add(job.metadata.uid)
+            self._views.doubt(job.metadata.uid, Doubt.JOB)
             return False
         return fresh.metadata.resource_version == job.metadata.resource_version
 
@@ -95,7 +95,8 @@ class Observer:
         child = current(job, self._views.child(uid))
         if child is None:
             if ref is None:
-                return await self.find_child(job) if uid in self._views.unsure else None
+                unanswered = self._views.is_doubted(uid, Doubt.START)
+                return await self.find_child(job) if unanswered else None
             child = ChildJob(
                 name=ref.name,
                 uid=ref.uid,
@@ -105,9 +106,9 @@ class Observer:
                 created=self._now(),
             )
             self._views.put_child(uid, child)
-        elif not child.deleting and uid not in self._views.doubtful:
+        elif not child.deleting and not self._views.is_doubted(uid, Doubt.CHILD):
             return child
-        with settling(self._views.doubtful, uid):
+        with self._views.settling(uid, Doubt.CHILD):
             return await self.read_child(job, child)
 
     async def read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:

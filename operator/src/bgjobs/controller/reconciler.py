@@ -21,7 +21,7 @@ from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, 
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError, delete_options
-from bgjobs.kube.views import Views, settling
+from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.writer import MirrorWriter
 
 _SHOWN_AFTER = timedelta(seconds=1)
@@ -138,9 +138,9 @@ class Reconciler:
     async def _job(self, uid: str) -> BackgroundJob | None:
         """The BackgroundJob, or None where it is gone, broken or needs nothing any more."""
         job = self._views.job(uid)
-        if job is None or uid not in self._views.left:
+        if job is None or not self._views.is_doubted(uid, Doubt.JOB):
             return job
-        with settling(self._views.left, uid):
+        with self._views.settling(uid, Doubt.JOB):
             if job.status.phase is not Phase.SUCCEEDED:
                 job = await self._observer.read_job(job)
         if job is None:
@@ -198,7 +198,7 @@ class Reconciler:
         if not await self._observer.is_fresh(job):
             self._queue.add(uid)
             return False
-        self._views.unsure.add(uid)
+        self._views.doubt(uid, Doubt.START)
         try:
             raw = await self._api.create(paths.jobs(job.metadata.namespace), manifest)
         except ApiError as error:
@@ -209,7 +209,7 @@ class Reconciler:
 
     def _took(self, job: BackgroundJob, child: ChildJob) -> None:
         uid = job.metadata.uid
-        self._views.unsure.discard(uid)
+        self._views.settle(uid, Doubt.START)
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._hints.forget(uid)
@@ -239,7 +239,7 @@ class Reconciler:
             message = f"The API server does not take the Job at present; it is tried again: {error}"
             self._hold_back(uid, Reason.QUEUED, message, _BUSY_FOR)
         if error.status < _MAY_HAVE_BEEN_CARRIED_OUT:
-            self._views.unsure.discard(uid)
+            self._views.settle(uid, Doubt.START)
         self._queue.add(uid)
 
     async def _adopt(self, job: BackgroundJob, start: Start) -> None:
@@ -287,7 +287,7 @@ class Reconciler:
         except ApiError as error:
             if error.status != 409:
                 raise
-        self._views.doubtful.add(job.metadata.uid)
+        self._views.doubt(job.metadata.uid, Doubt.CHILD)
 
     async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
         """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""
@@ -308,7 +308,7 @@ class Reconciler:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-            self._views.left.add(job.metadata.uid)
+            self._views.doubt(job.metadata.uid, Doubt.JOB)
             self._queue.add(job.metadata.uid)
             return job
         written = parse(raw)

@@ -24,7 +24,7 @@ from bgjobs.domain.retention import (
 )
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options, in_words
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -83,7 +83,9 @@ class Resync:
             listed.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is not None:
                 self._views.put_job(job)
-        self._views.left.update(uid for uid in self._views if uid not in listed)
+        for uid in self._views:
+            if uid not in listed:
+                self._views.doubt(uid, Doubt.JOB)
         self._views.listed(began)
         await self.child_jobs()
         self._dispensable.clear()
@@ -131,7 +133,7 @@ class Resync:
             if child_now is None or job is None or job.status.finished:
                 continue
             if child_now.uid not in listed and child_now.created < began:
-                self._views.doubtful.add(uid)
+                self._views.doubt(uid, Doubt.CHILD)
                 self._queue.add(uid)
 
     async def deletions(self) -> None:
@@ -180,7 +182,7 @@ class Resync:
         for uid in self._views:
             job = self._views.job(uid)
             if uid not in watched and job and job.metadata.version <= int(version):
-                self._views.left.add(uid)
+                self._views.doubt(uid, Doubt.JOB)
                 self._queue.add(uid)
         refused: dict[str, ApiError] = {}
         for metadata in surplus(finished, self._retention):

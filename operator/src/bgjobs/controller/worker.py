@@ -11,7 +11,7 @@ from typing import NoReturn
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.kube.api import REQUEST_ERRORS, in_words
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import Doubt, Views
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -23,7 +23,7 @@ async def stand_by(queue: WorkQueue, views: Views) -> NoReturn:
     """Takes keys from the queue only to forget what is gone, or both would grow without end."""
     while True:
         key = await queue.get()
-        if views.job(key) is None or key in views.left:
+        if views.job(key) is None or views.is_doubted(key, Doubt.JOB):
             views.forget(key)
         queue.done(key)
 

@@ -1,5 +1,6 @@
 """What the operator last saw of BackgroundJobs, child Jobs and pods, slim, by owner's uid."""
 
+import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,14 @@ from bgjobs.domain.resource import BackgroundJob
 TRUSTED_FOR = timedelta(seconds=30)
 """How long a watch of BackgroundJobs may be silent before a start asks the API server first."""
 _OVER_REMEMBERED = 10_000
+
+
+class Doubt(enum.Enum):
+    """What a view of a BackgroundJob may be wrong about, until somebody looks."""
+
+    JOB = "it left its watch: gone, or only no longer selected"
+    CHILD = "its child Job may have changed without a watch to tell"
+    START = "a start was sent and not answered"
 
 
 class Views:
@@ -28,12 +37,7 @@ class Views:
         self._failed_creates: dict[str, tuple[str, str]] = {}
         self._over: dict[str, None] = {}
         self._heard_at = self._heard_since = datetime.min.replace(tzinfo=UTC)
-        self.left: set[str] = set()
-        """BackgroundJobs that left their watch: gone, or only no longer selected."""
-        self.doubtful: set[str] = set()
-        """BackgroundJobs whose child Job may have changed without a watch to tell."""
-        self.unsure: set[str] = set()
-        """BackgroundJobs of which a start was sent and not answered."""
+        self._doubted: dict[Doubt, set[str]] = {doubt: set() for doubt in Doubt}
 
     def listed(self, at: datetime) -> None:
         """All BackgroundJobs were read anew, at that time or later."""
@@ -126,7 +130,7 @@ class Views:
             return
         last = _remembering(pod, old) if pod.ended or not old.ended else old
         self._pods[uid] = msgspec.structs.replace(last, gone=True)
-        self.doubtful.add(uid)
+        self.doubt(uid, Doubt.CHILD)
 
     def job_is_over(self, uid: str) -> None:
         """It has succeeded or is gone: what a watch that lags still tells of it is no news."""
@@ -143,23 +147,30 @@ class Views:
         self._children.pop(uid, None)
         self._pods.pop(uid, None)
         self._failed_creates.pop(uid, None)
-        self.left.discard(uid)
-        self.doubtful.discard(uid)
-        self.unsure.discard(uid)
+        for doubt in Doubt:
+            self.settle(uid, doubt)
 
+    def doubt(self, uid: str, doubt: Doubt) -> None:
+        self._doubted[doubt].add(uid)
 
-@contextmanager
-def settling(doubts: set[str], uid: str) -> Iterator[None]:
-    """Takes a doubt away for a look that settles it, and puts it back where that fails.
+    def is_doubted(self, uid: str, doubt: Doubt) -> bool:
+        return uid in self._doubted[doubt]
 
-    What is told meanwhile is a doubt of its own.
-    """
-    doubts.discard(uid)
-    try:
-        yield
-    except BaseException:
-        doubts.add(uid)
-        raise
+    def settle(self, uid: str, doubt: Doubt) -> None:
+        self._doubted[doubt].discard(uid)
+
+    @contextmanager
+    def settling(self, uid: str, doubt: Doubt) -> Iterator[None]:
+        """Takes a doubt away for a look that settles it, and puts it back where that fails.
+
+        What is told meanwhile is a doubt of its own.
+        """
+        self.settle(uid, doubt)
+        try:
+            yield
+        except BaseException:
+            self.doubt(uid, doubt)
+            raise
 
 
 def _order(view: ChildJob | Pod) -> tuple[int, int]:
