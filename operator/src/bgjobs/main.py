@@ -25,9 +25,10 @@ from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.loops import repeat, try_once, until_done
 from bgjobs.controller.pods import PodWatch
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.controller.resync import Resync, repeat, try_once, until_done
+from bgjobs.controller.resync import Resync
 from bgjobs.controller.slow_starts import SlowStarts
 from bgjobs.controller.watching import watching
 from bgjobs.controller.worker import Workers, stand_by
@@ -243,7 +244,7 @@ async def _lead(
         await elected.wait()
         standing_by.cancel()
     await parts.configuration.read.wait()
-    await until_done(resync.catch_up)
+    await until_done("the first look at what there is", resync.catch_up)
     parts.reconciler.take_over()
     parts.configuration.lead()
     workers = Workers(queue, parts.reconciler.reconcile, now, parts.views.name)
@@ -253,9 +254,11 @@ async def _lead(
                 workers.run(settings.workers),
                 parts.events.run(),
                 parts.hints.run(),
-                repeat(_CHILD_JOBS_EVERY_SECONDS, resync.child_jobs),
-                repeat(_DELETIONS_EVERY_SECONDS, resync.deletions),
-                repeat(_SLOW_STARTS_EVERY_SECONDS, parts.slow_starts.look),
+                repeat(_CHILD_JOBS_EVERY_SECONDS, "the list of child Jobs", resync.child_jobs),
+                repeat(_DELETIONS_EVERY_SECONDS, "the deletion of child Jobs", resync.deletions),
+                repeat(
+                    _SLOW_STARTS_EVERY_SECONDS, "the look at slow starts", parts.slow_starts.look
+                ),
                 _sweep(resync, settings.sweep_seconds),
             ):
                 group.create_task(coroutine)
@@ -270,5 +273,6 @@ def _queue_unfinished(views: Views, queue: WorkQueue) -> None:
 
 
 async def _sweep(resync: Resync, every_seconds: int) -> None:
-    await try_once(resync.background_jobs)
-    await repeat(every_seconds, resync.background_jobs)
+    what = "the sweep of BackgroundJobs"
+    await try_once(what, resync.background_jobs)
+    await repeat(every_seconds, what, resync.background_jobs)

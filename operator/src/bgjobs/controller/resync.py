@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
@@ -23,14 +21,13 @@ from bgjobs.domain.retention import (
     surplus,
 )
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options, in_words
+from bgjobs.kube.api import Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.rows import padded
 from bgjobs.mirror.writer import MirrorWriter
 
 _NAME_STAYS_FOR = timedelta(seconds=60)
 """After the outcome is recorded: a start on a view as old as that must meet the child Job."""
-_SECONDS_BETWEEN_TRIES = 1
 _PAUSE_SECONDS = 0.01
 _PAUSE_WHILE_JOBS_WAIT = 0.05
 """Between two deletions."""
@@ -245,26 +242,3 @@ def _warn_of(refused: dict[str, ApiError]) -> None:
             path,
             error,
         )
-
-
-async def try_once(action: Callable[[], Awaitable[None]]) -> bool:
-    """Does it, and returns whether the API server and the database let it."""
-    try:
-        await action()
-    except (*REQUEST_ERRORS, SQLAlchemyError) as error:
-        logger.warning("%s is tried again: %s", action.__qualname__, in_words(error))
-        return False
-    return True
-
-
-async def until_done(action: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        if await try_once(action):
-            return
-        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
-
-
-async def repeat(every_seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(every_seconds)
-        await try_once(action)
