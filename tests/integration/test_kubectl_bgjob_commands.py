@@ -446,7 +446,8 @@ def test_a_pause_leaves_a_runtimes_other_settings_as_they_are(jobs: Jobs) -> Non
     [
         (
             ("pause", "no.such.Job", "--reason", "x"),
-            "No class on the allowlist is no.such.Job or begins with no.such.Job.",
+            "No class on the allowlist is no.such.Job or begins with no.such.Job. The allowlist is "
+            "ConfigMap bgjobs-allowlist in namespace bgjobs-system.",
         ),
         (("pause", "default"), "Missing option '--reason' (see kubectl bgjob pause --help)."),
         (

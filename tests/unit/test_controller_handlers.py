@@ -57,6 +57,17 @@ async def test_a_background_job_is_looked_at_when_it_comes_changes_and_leaves() 
     assert seen.views.is_doubted(UID, Doubt.JOB)
 
 
+async def test_one_that_breaks_the_schema_is_ignored_and_the_log_says_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen, broken = Seen(), _job("1")
+    broken["spec"]["priority"] = "urgent"
+    assert await seen.job(broken) == 0
+    (said,) = caplog.messages
+    assert "BackgroundJob shop/stock is ignored" in said
+    assert "mend it or delete it" in said
+
+
 async def test_what_the_operator_has_written_itself_is_no_news() -> None:
     seen = Seen()
     seen.views.listed(NOW - seconds(29))

@@ -47,6 +47,7 @@ _CHILD_JOBS_EVERY_SECONDS = 30
 _SLOW_STARTS_EVERY_SECONDS = 3
 _DELETIONS_EVERY_SECONDS = 1
 _MIRROR_FLUSH_SECONDS = 5
+_UNREADABLE = {403: ": apply the RBAC of deploy/base", 404: ": apply crds/ first"}
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ async def _run(settings: Settings, database: sa.Engine) -> int:
         try:
             await api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
         except ApiError as error:
-            hint = ": apply crds/ first" if error.status == 404 else ""
+            hint = _UNREADABLE.get(error.status, "")
             logger.error("BackgroundJobs cannot be read%s (%s)", hint, error)
             return 1
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -612,4 +612,7 @@ def _check_class(cluster: Cluster, class_: str) -> None:
             raise
         return
     if class_ != DEFAULT and not any(f"{each}.".startswith(f"{class_}.") for each in allowed):
-        raise CommandError(f"No class on the allowlist is {class_} or begins with {class_}.")
+        raise CommandError(
+            f"No class on the allowlist is {class_} or begins with {class_}. The allowlist is "
+            f"ConfigMap {ALLOWLIST} in namespace {cluster.operator_namespace}."
+        )

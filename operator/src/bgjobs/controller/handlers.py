@@ -45,7 +45,11 @@ def background_job_seen(
         job = parse(raw)
     except ValueError as error:
         name = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
-        logger.error("BackgroundJob %s is ignored, it breaks the schema: %s", name, error)
+        logger.error(
+            "BackgroundJob %s is ignored, it breaks the schema: mend it or delete it (%s)",
+            name,
+            error,
+        )
         return
     if views.put_job(job):
         queue.add(uid)
