@@ -262,7 +262,7 @@ def list_jobs(
         elif output is not None:
             print(dump(as_list(jobs), output))
         elif jobs:
-            show_jobs(console(), jobs, api.now(cluster), with_namespace=all_namespaces)
+            show_jobs(console(), jobs, cluster.clock.now(), with_namespace=all_namespaces)
         else:
             where = "the cluster" if all_namespaces else f"the namespace {cluster.namespace}"
             print(f"There are no such BackgroundJobs in {where}.", file=sys.stderr)
@@ -294,7 +294,7 @@ def explain(
         elif output is not None:
             print(dump(explanation_data(explanation), output))
         else:
-            show_explanation(console(), explanation, api.now(cluster))
+            show_explanation(console(), explanation, cluster.clock.now())
 
 
 @app.command()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -240,11 +239,6 @@ def replace_config_map(cluster: Cluster, config_map: Object) -> Object:
     """Fails where it was changed since it was read."""
     path = f"{paths.config_maps(cluster.operator_namespace)}/{config_map['metadata']['name']}"
     return _request(cluster, "PUT", path, None, config_map)
-
-
-def now(cluster: Cluster) -> datetime:
-    """The API server's time, as of its latest answer."""
-    return cluster.clock.now()
 
 
 def _get_or_none(cluster: Cluster, path: str) -> Object | None:

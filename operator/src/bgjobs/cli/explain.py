@@ -169,7 +169,7 @@ def explain(facts: Facts) -> Explanation:
         name=job.metadata.name,
         class_=job.spec.class_,
         method=job.spec.method,
-        priority=job.spec.priority.name.capitalize(),
+        priority=job.spec.priority.word,
         phase=status.phase,
         reason=status.reason,
         cause=cause,
@@ -286,7 +286,7 @@ def _why_ahead(other: Candidate, me: Candidate) -> str:
     if other.by_hand and not me.by_hand:
         return "started by hand"
     if other.priority < me.priority:
-        return f"{other.priority.name.capitalize()} priority"
+        return f"{other.priority.word} priority"
     return "waits longer"
 
 

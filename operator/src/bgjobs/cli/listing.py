@@ -53,7 +53,7 @@ def _row(job: Any, now: datetime, *, with_namespace: bool) -> Row:
 
 
 def _priority(value: int | str) -> str:
-    return Priority(value).name.capitalize() if isinstance(value, int) else value
+    return Priority(value).word if isinstance(value, int) else value
 
 
 def plain_lines(rows: Sequence[Row]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def observe(cluster: Cluster, name: str) -> Facts:
         operator_namespace=cluster.operator_namespace,
         flags=cluster.flags,
         configuration=_configuration(cluster, unreadable),
-        now=api.now(cluster),
+        now=cluster.clock.now(),
         unreadable=tuple(unreadable.sentences),
         **facts,
     )

@@ -35,7 +35,7 @@ def explain_retries(spec: Spec) -> str:
     sign = "+" if extra > 0 else "-"
     return (
         f"{effective} retries = {spec.retries} {sign} {abs(extra)} "
-        f"for {spec.priority.name.capitalize()} priority{floor}"
+        f"for {spec.priority.word} priority{floor}"
     )
 
 

@@ -33,6 +33,11 @@ class Priority(enum.IntEnum):
     MEDIUM = 2
     LOW = 3
 
+    @property
+    def word(self) -> str:
+        """High, Medium or Low, as people write it."""
+        return self.name.capitalize()
+
 
 class Adjustment(enum.StrEnum):
     ENABLED = "Enabled"

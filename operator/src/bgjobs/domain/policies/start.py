@@ -110,7 +110,7 @@ def start(seen: Observation, config: Configuration, now: datetime) -> Decision:
     if seen.blocked is not None:
         why = _FULL[seen.blocked.by].format(limit=seen.blocked.limit, runtime=runtime.key)
         message = (
-            f"Attempt {attempt} is queued by {job.spec.priority.name.capitalize()} priority: "
+            f"Attempt {attempt} is queued by {job.spec.priority.word} priority: "
             f"{why}. Raise startRequests by one to go first."
         )
     by_hand = job.spec.start_requests > job.status.observed_start_requests
