@@ -671,7 +671,7 @@ async def test_old_news_of_a_job_that_has_succeeded_starts_nothing() -> None:
     old = parse(copy.deepcopy(operator.api.objects[STOCK]))
     operator.pod("Succeeded", terminated(0))
     await operator.work()
-    operator.views.left.add(UID)
+    operator.views.doubt(UID, Doubt.JOB)
     operator.queue.add(UID)
     await operator.work()
     operator.views.put_job(old)
