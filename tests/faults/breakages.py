@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bgjobs.controller import observing, resync
+from bgjobs.controller import resync
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.observing import Observer
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.domain import decide, names, priority, retention
+from bgjobs.domain import decide, names, priority
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import Observation
@@ -134,30 +134,12 @@ def slots_not_held_by_a_new_leader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "take_over", lambda _: None)
 
 
-def slots_of_vanished_child_jobs_not_held(patch: pytest.MonkeyPatch) -> None:
-    def take_over(self: Any) -> None:
-        for uid in self._views:
-            job = self._views.job(uid)
-            if observing.current(job, self._views.child(uid)):
-                self._admission.hold(uid, self._group(job), starting=True)
-
-    patch.setattr(Reconciler, "take_over", take_over)
-
-
 def slots_given_back_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AdmissionQueue, "hold", lambda self, uid, *_, **__: self.release(uid))
 
 
 def silent_watch_trusted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Views, "is_trusted", lambda *_: True)
-
-
-def job_expires_that_is_to_run_again(patch: pytest.MonkeyPatch) -> None:
-    def by_its_end_alone(job: BackgroundJob, *others: Any) -> bool:
-        spec = msgspec.structs.replace(job.spec, retry_requests=0)
-        return retention.job_has_expired(msgspec.structs.replace(job, spec=spec), *others)
-
-    patch.setattr(resync, "job_has_expired", by_its_end_alone)
 
 
 def old_news_trusted_after_a_silence(patch: pytest.MonkeyPatch) -> None:
