@@ -30,7 +30,7 @@ class Settings(
     """SQLAlchemy URL of the mirror."""
     max_concurrent: Annotated[int, msgspec.Meta(ge=0)] = 50
     """Jobs that run at once; 0 for no limit."""
-    start_window: Annotated[int, msgspec.Meta(ge=0)] = 60
+    start_window: Annotated[int, msgspec.Meta(ge=0)] = 40
     """Child Jobs that exist at once whose pod does not run yet; 0 for no limit."""
     ageing_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300
     """How long a job waits before one start in four is kept for such jobs."""
