@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bgjobs.kube import answers
 from bgjobs.kube.api import REQUEST_ERRORS, Api, FencedError, fenced
 from bgjobs.kube.clock import ServerClock
 
@@ -54,6 +55,7 @@ async def api(server: Server) -> AsyncIterator[Api]:
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1),
             request_class=fenced(lambda: server.may_write),
+            response_class=answers.Response,
             trace_configs=[trace],
         ) as session,
     ):
@@ -103,6 +105,17 @@ async def test_an_answer_that_breaks_off_is_an_error_of_the_request(
         await api.get("/jobs/a")
     with pytest.raises(REQUEST_ERRORS):
         [event async for event in api.watch("/jobs")]
+
+
+async def test_a_watch_goes_on_past_an_object_that_is_nine_megabytes_of_json(
+    server: Server, api: Api
+) -> None:
+    """A pod of the size that the API server takes, once each < in it is written as six bytes."""
+    server.answering.set()
+    large = '{"type": "MODIFIED", "object": {"env": "' + "\\u003c" * 1_500_000 + '"}}'
+    server.answer = large + '\n{"type": "MODIFIED", "object": {"name": "next"}}\n'
+    _, after = [event["object"] async for event in api.watch("/jobs")]
+    assert after == {"name": "next"}
 
 
 async def _outcome(api: Api) -> Exception | None:

@@ -60,8 +60,17 @@ class _Lines:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._content)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Lines of any length: of an object that the API server takes, JSON may be six times it."""
+        begun: list[bytes] = []
+        async for chunk in self._content.iter_any():
+            *lines, rest = chunk.split(b"\n")
+            for line in lines:
+                yield b"".join([*begun, line])
+                begun = []
+            begun.append(rest)
+        if last := b"".join(begun):
+            yield last
 
     async def iter_chunked(self, bytes_at_once: int) -> AsyncIterator[bytes]:
         rest = b""

@@ -19,8 +19,6 @@ _IDLE_CONNECTION_SECONDS = 60
 """A new one costs more than many requests: both sides have to prove who they are."""
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _PAGE_SIZE = 500
-_LONGEST_EVENT_BYTES = 4 * 1024 * 1024
-"""Beyond what etcd stores of one object; aiohttp takes no longer line than its buffer."""
 
 Object = dict[str, Any]
 
@@ -104,9 +102,7 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=90)
         url = f"{self.server}{path}"
         query = {"watch": "true", "allowWatchBookmarks": "true", **params}
-        async with self.session.get(
-            url, params=query, timeout=timeout, read_bufsize=_LONGEST_EVENT_BYTES
-        ) as response:
+        async with self.session.get(url, params=query, timeout=timeout) as response:
             if response.status >= 400:
                 raise _error(response.status, await response.read())
             async for line in response.content:
