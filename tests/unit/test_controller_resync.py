@@ -238,6 +238,15 @@ async def test_a_job_without_our_annotations_is_let_be(scene: Scene) -> None:
     assert await scene.deletions() == []
 
 
+@pytest.mark.parametrize("forged", ["?watch=true", "..", "../../namespaces/shop", "", "Stock"])
+async def test_a_name_that_no_object_can_have_is_not_asked_for(scene: Scene, forged: str) -> None:
+    stranger = child("stranger", 1, _LONG_AGO)
+    stranger["metadata"]["annotations"][labels.NAME] = forged
+    scene.put(stranger)
+    assert await scene.deletions() == []
+    assert scene.api.got == []
+
+
 async def test_of_jobs_that_nothing_watches_no_child_job_is_kept(scene: Scene) -> None:
     scene.put(child("young", 1, NOW))
     await scene.resync.child_jobs()

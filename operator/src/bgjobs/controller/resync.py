@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
-from bgjobs.domain.names import child_job_name
+from bgjobs.domain.names import child_job_name, is_object_name
 from bgjobs.domain.observation import ChildJob
 from bgjobs.domain.resource import BackgroundJob, Metadata, Phase, parse
 from bgjobs.domain.retention import (
@@ -104,7 +104,7 @@ class Resync:
             listed.add(metadata["uid"])
             if (child := reading.child_of(raw, uid)) is None:
                 continue
-            job, name = self._views.job(uid), metadata.get("annotations", {}).get(labels.NAME)
+            job, name = self._views.job(uid), metadata.get("annotations", {}).get(labels.NAME, "")
             if job is None or is_overtaken(child, job):
                 recorded[child.uid] = self._recorded_since.get(child.uid, began)
             # Those that no view tells of must be old, since their BackgroundJob is to be read.
@@ -113,7 +113,8 @@ class Resync:
                 if job is None
                 else self._is_dispensable(child, job)
             )
-            if may_go and name is not None:
+            # Anybody may write annotations, and this one becomes part of a path.
+            if may_go and is_object_name(name):
                 dispensable.append(_Dispensable(child, metadata["namespace"], name, uid))
             if job is None or job.status.finished:
                 continue

@@ -7,6 +7,7 @@ _NAME_CHARACTERS = 40
 _CLASS_CHARACTERS = 24
 _KEY_CHARACTERS = 24
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -19,6 +20,11 @@ def child_job_name(name: str, uid: str, run: int, attempt: int) -> str:
     digest = hashlib.sha256(uid.encode()).hexdigest()[:8]
     readable = name.replace(".", "-")[:_NAME_CHARACTERS].rstrip("-")
     return f"{readable}-{digest}-{run}-{attempt}"
+
+
+def is_object_name(text: str) -> bool:
+    """Whether a Kubernetes object may be called so: of a path, such a text is one part."""
+    return _OBJECT_NAME.fullmatch(text) is not None
 
 
 def name_prefix(class_: str) -> str:
