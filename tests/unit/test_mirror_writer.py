@@ -238,6 +238,23 @@ def test_an_action_keeps_the_time_at_which_it_was_seen_first(engine: sa.Engine) 
     assert started.at == (NOW + seconds(5)).replace(tzinfo=None)
 
 
+def test_an_action_is_written_though_a_newer_state_has_replaced_its_own(
+    engine: sa.Engine,
+) -> None:
+    cancelled = background_job(
+        who=Who(cancelled_by="ann"), cancelled=True, resource_version="100", changed=NOW
+    )
+    retried = background_job(
+        who=Who(cancelled_by="ann", retried_by="bob"),
+        retry_requests=1,
+        resource_version="101",
+        changed=NOW + seconds(1),
+    )
+    write(engine, cancelled, retried)
+    did = {(row.action, row.by_user, row.at.second) for row in rows(engine, ACTIONS)}
+    assert did == {("cancelled", "ann", 0), ("retried", "bob", 1)}
+
+
 def test_on_mysql_the_version_is_assigned_last() -> None:
     """MySQL assigns from left to right: every guard after it would compare it with itself."""
     sql = str(guarded_upsert("mysql", JOBS).compile(dialect=mysql.dialect()))

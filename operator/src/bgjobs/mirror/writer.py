@@ -34,17 +34,23 @@ class _Unwritten(NamedTuple, Generic[Value]):
     since: float
 
 
+class _Job(NamedTuple):
+    state: BackgroundJob
+    actions: dict[tuple[str, int], dict[str, Any]]
+    """Rows by action and ordinal, also of states that a newer one has replaced."""
+
+
 class MirrorWriter:
     """The latest state of each BackgroundJob that is still to be written, and its writer.
 
     Memory is bounded by the number of BackgroundJobs: a newer state takes the
-    place of an older one that was not yet written.
+    place of an older one that was not yet written. Who did what is kept of both.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._changed = threading.Condition()
-        self._jobs: dict[str, _Unwritten[BackgroundJob]] = {}
+        self._jobs: dict[str, _Unwritten[_Job]] = {}
         self._deleted: dict[str, _Unwritten[datetime]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
@@ -75,11 +81,15 @@ class MirrorWriter:
     def put(self, job: BackgroundJob) -> None:
         """Takes a state over, unless it knows a newer one."""
         uid = job.metadata.uid
+        actions = {(row["action"], row["ordinal"]): row for row in action_rows(job)}
         with self._changed:
             known = self._jobs.get(uid)
-            if known is not None and known.value.metadata.version > job.metadata.version:
-                return
-            self._jobs[uid] = _Unwritten(job, known.since if known else time.monotonic())
+            since = time.monotonic()
+            if known is not None:
+                since, actions = known.since, actions | known.value.actions
+                if known.value.state.metadata.version > job.metadata.version:
+                    job = known.value.state
+            self._jobs[uid] = _Unwritten(_Job(job, actions), since)
             self._changed.notify()
 
     def deleted(self, uid: str, when: datetime) -> None:
@@ -140,7 +150,7 @@ class MirrorWriter:
 
     def _oldest(
         self,
-    ) -> tuple[dict[str, _Unwritten[BackgroundJob]], dict[str, _Unwritten[datetime]]]:
+    ) -> tuple[dict[str, _Unwritten[_Job]], dict[str, _Unwritten[datetime]]]:
         """A batch to write: jobs, and deletions of such as have no state left to write."""
         with self._changed:
             jobs = dict(itertools.islice(self._jobs.items(), _BATCH_ROWS))
@@ -154,7 +164,7 @@ class MirrorWriter:
 
     def _drop(
         self,
-        jobs: dict[str, _Unwritten[BackgroundJob]],
+        jobs: dict[str, _Unwritten[_Job]],
         deleted: dict[str, _Unwritten[datetime]],
     ) -> None:
         """Forgets what was written, except where a newer state has come meanwhile."""
@@ -166,7 +176,7 @@ class MirrorWriter:
             for uid in deleted:
                 del self._deleted[uid]
 
-    def _write_batch(self, jobs: list[BackgroundJob], deleted: dict[str, datetime]) -> None:
+    def _write_batch(self, jobs: list[_Job], deleted: dict[str, datetime]) -> None:
         """Writes all that can be written: a row that the database cannot hold stops no other.
 
         Raises SQLAlchemyError where it is the database that fails.
@@ -178,20 +188,22 @@ class MirrorWriter:
                 try:
                     self._write([job], {})
                 except _UNWRITABLE as error:
-                    logger.error("%s cannot be mirrored: %s", job.key, str(error).splitlines()[0])
+                    why = str(error).splitlines()[0]
+                    logger.error("%s cannot be mirrored: %s", job.state.key, why)
             self._write([], deleted)
 
-    def _write(self, jobs: list[BackgroundJob], deleted: dict[str, datetime]) -> None:
+    def _write(self, jobs: list[_Job], deleted: dict[str, datetime]) -> None:
         # In the order of the uid, so that two writers never wait for each other's rows.
-        jobs.sort(key=lambda job: job.metadata.uid)
+        jobs.sort(key=lambda job: job.state.metadata.uid)
+        states = [job.state for job in jobs]
         dialect = self._engine.dialect.name
         with self._engine.begin() as connection:
             if jobs:
-                connection.execute(guarded_upsert(dialect, JOBS), [job_row(job) for job in jobs])
+                connection.execute(guarded_upsert(dialect, JOBS), [*map(job_row, states)])
                 connection.execute(
-                    guarded_upsert(dialect, JOB_DETAILS), [details_row(job) for job in jobs]
+                    guarded_upsert(dialect, JOB_DETAILS), [*map(details_row, states)]
                 )
-                if actions := [row for job in jobs for row in action_rows(job)]:
+                if actions := [row for job in jobs for row in job.actions.values()]:
                     connection.execute(insert_missing(dialect, ACTIONS), actions)
             for uid in sorted(deleted):
                 row = sa.update(JOBS).where(JOBS.c.uid == uid)
