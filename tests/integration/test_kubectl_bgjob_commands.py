@@ -277,6 +277,29 @@ def test_several_jobs_are_named_at_once(jobs: Jobs, name: str) -> None:
         wait(jobs, each, phase("Cancelled"))
 
 
+def test_one_name_that_fails_does_not_keep_a_command_from_the_others(jobs: Jobs, name: str) -> None:
+    names = [f"{name}-a", f"{name}-b"]
+    for each in names:
+        submit(jobs, each, delay="1h")
+    given = (names[0], "no-such-job", names[1])
+    done = plugin.run(jobs.server, "cancel", *given, "-n", jobs.namespace)
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (
+        1,
+        [f"backgroundjob.bgjobs.dev/{each} cancel requested" for each in names],
+        f"error: There is no BackgroundJob no-such-job in the namespace {jobs.namespace}.\n",
+    )
+    for each in names:
+        wait(jobs, each, phase("Cancelled"))
+    refused = plugin.run(jobs.server, "start", *names, "-n", jobs.namespace)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert [line[:7] for line in refused.stderr.splitlines()] == ["error: ", "error: "]
+    waited = plugin.run(jobs.server, "wait", *given, "-n", jobs.namespace)
+    assert (waited.returncode, waited.stdout.splitlines()) == (
+        1,
+        [f"backgroundjob.bgjobs.dev/{each} Cancelled" for each in names],
+    )
+
+
 def test_a_job_that_is_not_there_is_told(jobs: Jobs) -> None:
     for verb in ("explain", "wait", "logs", "cancel", "retry", "start", "suspend", "resume"):
         assert _refusal(jobs, verb, "no-such-job") == (

@@ -1,7 +1,7 @@
 """The commands of kubectl bgjob."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from bgjobs.cli import cluster as api
 from bgjobs.cli.bulk import Selection
 from bgjobs.cli.changes import Change
 from bgjobs.cli.cluster import Cluster
-from bgjobs.cli.errors import CommandError
+from bgjobs.cli.errors import CommandError, sentence
 from bgjobs.cli.explain import explain as explain_facts
 from bgjobs.cli.listing import show_jobs
 from bgjobs.cli.observe import observe
@@ -176,7 +176,7 @@ def submit(
             finished = following.until_finished(
                 cluster, cluster.namespace, job["metadata"]["name"], tell, print_from
             )
-            _end([finished], output)
+            _end(finished, output)
 
 
 def _text_of(file: str | None) -> str | None:
@@ -204,16 +204,27 @@ def _create(cluster: Cluster, manifest: Any, key: str | None, *, dry_run: bool) 
         return job, False
 
 
-def _end(jobs: Sequence[Any], output: Format | None = None) -> None:
-    """Tells how jobs have ended. Raises CommandError unless all succeeded."""
-    _print(jobs, [job["status"]["phase"] for job in jobs], output)
-    failed = [
-        f"{job['metadata']['name']} is {status['phase']}: {status['message']}"
-        for job in jobs
-        if (status := job["status"])["phase"] != Phase.SUCCEEDED
-    ]
-    if failed:
-        raise CommandError("; ".join(map(printable, failed)))
+def _end(job: Any, output: Format | None = None) -> None:
+    """Tells how a job has ended. Raises CommandError unless it succeeded."""
+    status = job["status"]
+    _print([job], [status["phase"]], output)
+    if status["phase"] != Phase.SUCCEEDED:
+        said = f"{job['metadata']['name']} is {status['phase']}: {status['message']}"
+        raise CommandError(printable(said))
+
+
+def _each(cluster: Cluster, names: Sequence[str], do: Callable[[str], None]) -> bool:
+    """Does it to each, and tells of those where it fails. Whether it did to all."""
+    failed = []
+    for name in names:
+        try:
+            do(name)
+        except (CommandError, ApiException) as error:
+            is_ours = isinstance(error, CommandError)
+            said = error if is_ours else sentence(error, cluster.client.configuration.host)
+            print(f"error: {said}", file=sys.stderr)
+            failed.append(name)
+    return not failed
 
 
 def _print(objects: Sequence[Any], done: Sequence[str], output: Format | None) -> None:
@@ -314,10 +325,12 @@ def wait(
     """Wait until jobs have finished; fail unless all succeeded."""
     tell = progress(console(stderr=True))
     with api.connected(kubeconfig, context, namespace) as cluster:
-        finished = [
-            following.until_finished(cluster, cluster.namespace, name, tell) for name in names
-        ]
-    _end(finished)
+
+        def wait_for(name: str) -> None:
+            _end(following.until_finished(cluster, cluster.namespace, name, tell))
+
+        if not _each(cluster, names, wait_for):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -498,8 +511,7 @@ def _change(
             f"Say what to {change.verb}: names, or a selection by --all-failed, --class or -l."
         )
     if selection is None:
-        made = [bulk.change_one(cluster, change, name) for name in names]
-        _print([each.job for each in made], [each.done for each in made], output)
+        _change_named(cluster, change, names, output)
         return
     jobs = bulk.select(cluster, change, selection)
     where = f"the namespace {selection.namespace}" if selection.namespace else "all namespaces"
@@ -507,6 +519,25 @@ def _change(
         print(f"There is nothing to {change.verb} in {where}.", file=sys.stderr)
     elif yes or _is_confirmed(changes.what_to_do(change, jobs, where)):
         _change_many(cluster, change, jobs, output, in_phase=selection.all_failed)
+
+
+def _change_named(
+    cluster: Cluster, change: Change, names: Sequence[str], output: Format | None
+) -> None:
+    """Tells of each job as it comes, but prints JSON and YAML as one."""
+    changed = []
+
+    def change_one(name: str) -> None:
+        job, done = bulk.change_one(cluster, change, name)
+        changed.append(job)
+        if output in (None, Format.NAME):
+            _print([job], [done], output)
+
+    is_done = _each(cluster, names, change_one)
+    if changed and output in (Format.JSON, Format.YAML):
+        print(dump_objects(changed, output))
+    if not is_done:
+        raise typer.Exit(1)
 
 
 def _is_confirmed(what: str) -> bool:
