@@ -72,10 +72,6 @@ class _Lines:
         if last := b"".join(begun):
             yield last
 
-    async def iter_chunked(self, bytes_at_once: int) -> AsyncIterator[bytes]:
-        rest = b""
-        async for chunk in self._content.iter_chunked(bytes_at_once):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield cut(line) + b"\n"
-        yield rest
+    async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+        async for line in self:
+            yield cut(line) + b"\n"
