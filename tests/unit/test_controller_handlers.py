@@ -15,7 +15,8 @@ from tests.unit.builders import (
     terminated,
 )
 
-from bgjobs.controller.handlers import background_job_seen, pod_seen
+from bgjobs.controller.handlers import background_job_seen
+from bgjobs.controller.pods import pod_seen
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import parse
 from bgjobs.kube.views import Doubt, Views

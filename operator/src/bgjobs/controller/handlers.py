@@ -9,7 +9,6 @@ import kopf
 
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import GROUP, PLURAL, VERSION, parse
-from bgjobs.kube import labels, reading
 from bgjobs.kube.views import Doubt, Views
 
 logger = logging.getLogger(__name__)
@@ -52,16 +51,4 @@ def background_job_seen(
         )
         return
     if views.put_job(job):
-        queue.add(uid)
-
-
-def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
-    uid = raw["metadata"]["labels"][labels.UID]
-    seen = reading.or_none(reading.pod, raw)
-    if seen is None:
-        return
-    if type == "DELETED":
-        views.remove_pod(uid, seen)
-        queue.add(uid)
-    elif views.put_pod(uid, seen):
         queue.add(uid)

@@ -6,11 +6,11 @@ events a pod, for a handler that only takes a key down.
 
 import asyncio
 import logging
+from typing import Any
 
-from bgjobs.controller.handlers import pod_seen
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.observation import PodPhase
-from bgjobs.kube import labels, paths
+from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
 from bgjobs.kube.views import Views
 
@@ -68,3 +68,15 @@ class PodWatch:
                 self._queue.add(uid)
         self.has_listed = True
         return version
+
+
+def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
+    uid = raw["metadata"]["labels"][labels.UID]
+    seen = reading.or_none(reading.pod, raw)
+    if seen is None:
+        return
+    if type == "DELETED":
+        views.remove_pod(uid, seen)
+        queue.add(uid)
+    elif views.put_pod(uid, seen):
+        queue.add(uid)

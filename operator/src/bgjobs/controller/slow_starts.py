@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from bgjobs.controller.pods import pod_seen
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.observation import ChildJob, PodPhase
-from bgjobs.kube import labels, paths, reading
+from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api
 from bgjobs.kube.views import Views
 
@@ -37,10 +38,7 @@ class SlowStarts:
             return
         selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
         async for raw in self._api.every(paths.ALL_PODS, **selectors):
-            uid = raw["metadata"]["labels"][labels.UID]
-            pod = reading.or_none(reading.pod, raw)
-            if pod is not None and self._views.put_pod(uid, pod):
-                self._queue.add(uid)
+            pod_seen(self._views, self._queue, None, raw)
         podless = [uid for uid in slow if self._views.pod(uid) is None]
         jobs = [job for uid in podless if (job := self._views.job(uid))]
         for namespace in {job.metadata.namespace for job in jobs}:
