@@ -654,14 +654,7 @@ async def test_old_news_of_a_deleted_job_starts_nothing() -> None:
     await operator.work()
     old = parse(copy.deepcopy(operator.api.objects[STOCK]))
     operator.api.objects.clear()
-    operator.views.doubt(UID, Doubt.JOB)
-    operator.queue.add(UID)
-    await operator.work()
-    operator.views.put_job(old)
-    operator.queue.add(UID)
-    operator.requests()
-    await operator.work(after=60)
-    assert operator.requests() == []
+    assert await _requests_after_old_news(operator, old, after=60) == []
 
 
 async def test_old_news_of_a_job_that_has_succeeded_starts_nothing() -> None:
@@ -671,14 +664,19 @@ async def test_old_news_of_a_job_that_has_succeeded_starts_nothing() -> None:
     old = parse(copy.deepcopy(operator.api.objects[STOCK]))
     operator.pod("Succeeded", terminated(0))
     await operator.work()
+    assert await _requests_after_old_news(operator, old, after=5) == []
+
+
+async def _requests_after_old_news(operator: Operator, old: BackgroundJob, after: int) -> list[str]:
+    """What is sent when the job has left its watch, which then tells of an old version."""
     operator.views.doubt(UID, Doubt.JOB)
     operator.queue.add(UID)
     await operator.work()
     operator.views.put_job(old)
     operator.queue.add(UID)
     operator.requests()
-    await operator.work(after=5)
-    assert operator.requests() == []
+    await operator.work(after=after)
+    return operator.requests()
 
 
 # What goes wrong with a status.
