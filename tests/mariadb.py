@@ -3,12 +3,12 @@
 import itertools
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pymysql
+from tests.server import wait_until
 
 from bgjobs_local import packages
 
@@ -98,13 +98,17 @@ def _connect(port: int) -> "pymysql.Connection[pymysql.cursors.Cursor]":
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            _connect(port).close()
-        except pymysql.OperationalError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"MariaDB did not start:\n{log.read_text()}") from error
-            time.sleep(0.05)
-        else:
-            return
+    wait_until(
+        lambda: process.poll() is not None or _answers(port),
+        lambda: f"MariaDB has not started:\n{log.read_text()}",
+        _START_SECONDS,
+    )
+    assert process.poll() is None, f"MariaDB has ended:\n{log.read_text()}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        _connect(port).close()
+    except pymysql.OperationalError:
+        return False
+    return True

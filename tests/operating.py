@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,12 +121,16 @@ def beside(server: Server, operator: Operator, directory: Path, api_url: str) ->
 def start(operator: Operator, **settings: str) -> None:
     """Returns once it is ready. `settings` are further BGJOBS_* variables."""
     begin(operator, **settings)
-    deadline = time.monotonic() + _READY_WITHIN_S
-    while not is_ready(operator):
-        if ended(operator) or time.monotonic() > deadline:
-            kill(operator)
-            raise AssertionError(f"the operator did not get ready:\n{log_tail(operator)}")
-        time.sleep(0.05)
+    try:
+        api.wait_until(
+            lambda: ended(operator) or is_ready(operator),
+            lambda: f"the operator is not ready:\n{log_tail(operator)}",
+            _READY_WITHIN_S,
+        )
+        assert not ended(operator), f"the operator has ended:\n{log_tail(operator)}"
+    except AssertionError:
+        kill(operator)
+        raise
 
 
 def begin(operator: Operator, **settings: str) -> None:

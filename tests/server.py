@@ -199,7 +199,7 @@ def wait_until(
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"after {within_s:.0f} s {otherwise()}"
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks, or they would take a core from what is waited for
 
 
 def _dry_run(probe: Jobs, *, class_: str = CLASS, large: bool = False) -> Answer:

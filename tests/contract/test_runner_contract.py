@@ -77,6 +77,7 @@ class Jobs:
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         return "done"
 
+    # These sleep until the test tells them to end: a job that is under way.
     def waits(self):
         try:
             print("started")

@@ -22,7 +22,7 @@ class Jobs:
         return {1}
 
     def sleeps(self) -> None:
-        time.sleep(60)
+        time.sleep(60)  # until the test cancels it
 
 
 class Plain:
