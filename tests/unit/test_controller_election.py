@@ -350,6 +350,17 @@ def test_a_lease_without_its_times_is_renewed_as_a_whole(world: World) -> None:
     assert world.server.lease["spec"]["acquireTime"] == world.server.lease["spec"]["renewTime"]
 
 
+def test_a_lease_that_by_hand_has_changed_hands_as_often_as_can_be_told_is_taken(
+    world: World, first: Process, second: Process
+) -> None:
+    first.release()
+    assert world.server.lease is not None
+    world.server.lease["spec"]["leaseTransitions"] = 2**31 - 1
+    second.step()
+    assert second.leads
+    assert world.server.lease["spec"]["leaseTransitions"] == 2**31 - 1
+
+
 def test_two_that_find_it_free_do_not_both_get_it(
     world: World, first: Process, second: Process
 ) -> None:

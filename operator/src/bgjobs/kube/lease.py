@@ -7,6 +7,9 @@ import msgspec
 
 from bgjobs.kube.api import Object
 
+_MAX_TRANSITIONS = 2**31 - 1
+"""The API server takes no more, and by hand somebody may have written that."""
+
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A Lease, reduced to what an election needs. An empty holder: nobody leads."""
@@ -81,7 +84,7 @@ def held_by(
                 "leaseDurationSeconds": duration_seconds,
                 "acquireTime": lease.acquired if is_kept else _micro_time(now),
                 "renewTime": _micro_time(now),
-                "leaseTransitions": lease.transitions + changes_hands,
+                "leaseTransitions": min(lease.transitions + changes_hands, _MAX_TRANSITIONS),
             },
         },
     ]
