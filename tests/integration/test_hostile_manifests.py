@@ -14,7 +14,17 @@ from tests import operating, watching
 from tests import server as api
 from tests.operating import Operator
 from tests.server import Answer, Jobs
-from tests.watching import allow, child_jobs, pods, set_key, submit, wait_finished, wait_row
+from tests.watching import (
+    allow,
+    child_jobs,
+    pods,
+    reason,
+    set_key,
+    submit,
+    wait,
+    wait_finished,
+    wait_row,
+)
 
 _CLASS = f'"class": "{watching.CLASS}"'
 _FAULTS = 'controller_runtime_reconcile_total{result="error"}'
@@ -368,6 +378,23 @@ def test_a_forged_author_is_replaced_by_the_true_one(jobs: Jobs, name: str) -> N
     _applied(jobs, f'"name": "{name}", "annotations": {{"bgjobs.dev/created-by": "root"}}')
     done = wait_finished(jobs, name)
     assert done["metadata"]["annotations"]["bgjobs.dev/created-by"] != "root"
+
+
+def test_a_forged_time_of_a_change_changes_nothing(jobs: Jobs, name: str) -> None:
+    _applied(jobs, f'"name": "{name}"', f'{_CLASS}, "suspend": true')
+    wait(jobs, name, reason("Suspended"))
+    forged = {
+        "manager": "x",
+        "operation": "Update",
+        "apiVersion": "bgjobs.dev/v1alpha1",
+        "time": "0000-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:retries": {}}},
+    }
+    change = {"metadata": {"managedFields": [forged]}, "spec": {"suspend": False}}
+    changed = api.patch(jobs, name, change)
+    assert forged in changed.body["metadata"]["managedFields"], changed.message
+    assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"
 
 
 def test_a_status_of_its_own_is_ignored(jobs: Jobs, name: str) -> None:

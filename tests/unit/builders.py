@@ -57,7 +57,7 @@ def background_job(
     created: datetime = NOW,
     deletion_timestamp: datetime | None = None,
     who: Who | None = None,
-    changed: datetime | None = None,
+    changed: datetime = NOW,
     **spec: Any,
 ) -> BackgroundJob:
     return BackgroundJob(
@@ -70,7 +70,7 @@ def background_job(
             generation=3,
             deletion_timestamp=deletion_timestamp,
             annotations=who or Who(),
-            managed_fields=(Manager(time=changed),),
+            managed_fields=(Manager(time=f"{changed:%Y-%m-%dT%H:%M:%SZ}"),),
         ),
         spec=Spec(**{"class_": CLASS, **spec}),
         status=status or Status(),

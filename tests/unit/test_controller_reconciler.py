@@ -153,8 +153,9 @@ class Mirror(MirrorWriter):
         self.versions: list[str] = []
         self.gone: dict[str, datetime] = {}
 
-    def put(self, job: BackgroundJob) -> None:
+    def put(self, job: BackgroundJob, now: datetime) -> None:
         self.versions.append(job.metadata.resource_version)
+        super().put(job, now)
 
     def deleted(self, uid: str, when: datetime) -> None:
         self.gone[uid] = when

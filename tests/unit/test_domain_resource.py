@@ -151,6 +151,10 @@ def test_of_annotations_only_who_did_it_is_kept() -> None:
             NOW,
             id="the operator's own do not count",
         ),
+        pytest.param([{"time": "2001-01-01T00:00:00Z"}], NOW, id="never before the creation"),
+        pytest.param([{"time": "2030-01-31T12:10:01Z"}], NOW + seconds(600), id="never after now"),
+        pytest.param([{"time": "9999-12-31T23:59:59Z"}], NOW + seconds(600), id="the last second"),
+        pytest.param([{"time": "0000-01-01T00:00:00Z"}], NOW, id="the year 0"),
     ],
 )
 def test_the_latest_change_is_read_from_managed_fields(
@@ -158,7 +162,7 @@ def test_the_latest_change_is_read_from_managed_fields(
 ) -> None:
     raw = background_job_json()
     raw["metadata"]["managedFields"] = managers
-    assert parse(raw).metadata.changed_at == want
+    assert parse(raw).metadata.changed_at(NOW + seconds(600)) == want
 
 
 def test_the_next_attempt_counts_from_one_in_each_run() -> None:

@@ -36,7 +36,7 @@ def write(engine: sa.Engine, *jobs: BackgroundJob, deleted: tuple[str, ...] = ()
     """Writes these states with a writer of their own, which ends."""
     writer = MirrorWriter(engine)
     for each in jobs:
-        writer.put(each)
+        writer.put(each, NOW + seconds(600))
     for uid in deleted:
         writer.deleted(uid, NOW)
     writer.start()
@@ -121,7 +121,7 @@ def test_what_waits_is_counted_until_it_is_written(engine: sa.Engine) -> None:
     writer = MirrorWriter(engine)
     assert (writer.pending, writer.lag_seconds) == (0, 0)
     for uid in ("a", "a", "b"):
-        writer.put(job(100, uid=uid))
+        writer.put(job(100, uid=uid), NOW)
     writer.deleted("c", NOW + seconds(1))
     assert writer.pending == 3
     assert writer.lag_seconds > 0
@@ -150,7 +150,7 @@ class Connections:
 def test_what_is_being_written_still_counts_as_waiting(engine: sa.Engine) -> None:
     """Or a database that hangs would look like one that keeps up."""
     connections, writer = Connections(engine), MirrorWriter(engine)
-    writer.put(job(100))
+    writer.put(job(100), NOW)
     writer.start()
     assert connections.asked.wait(10)
     assert writer.pending == 1
@@ -164,10 +164,10 @@ def test_a_state_that_comes_while_an_older_one_is_written_is_written_too(
     engine: sa.Engine,
 ) -> None:
     connections, writer = Connections(engine), MirrorWriter(engine)
-    writer.put(job(100))
+    writer.put(job(100), NOW)
     writer.start()
     assert connections.asked.wait(10)
-    writer.put(job(101))
+    writer.put(job(101), NOW)
     connections.go_on.set()
     writer.stop(10)
     assert versions(engine) == [101]
@@ -179,7 +179,7 @@ def test_a_database_that_fails_loses_nothing(engine: sa.Engine, failure: Excepti
     connections.failures = 1
     connections.failure = failure or connections.failure
     connections.go_on.set()
-    writer.put(job(100))
+    writer.put(job(100), NOW)
     writer.deleted("gone", NOW)
     writer.start()
     written = threading.Event()
@@ -193,7 +193,7 @@ def test_a_writer_that_is_stopped_while_the_database_is_away_ends(engine: sa.Eng
     connections, writer = Connections(engine), MirrorWriter(engine)
     connections.failures = 1000
     connections.go_on.set()
-    writer.put(job(100))
+    writer.put(job(100), NOW)
     writer.start()
     assert connections.asked.wait(10)
     writer.stop(10)

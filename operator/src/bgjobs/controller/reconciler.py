@@ -170,7 +170,7 @@ class Reconciler:
         uid, version = job.metadata.uid, job.metadata.resource_version
         if self._mirrored.get(uid) != version:
             self._mirrored[uid] = version
-            self._mirror.put(job)
+            self._mirror.put(job, self._now())
 
     def _hold(self, seen: Observation, group: str) -> None:
         """Keeps the job's slot while an attempt is under way, and its place in the start window."""

@@ -169,7 +169,7 @@ class Resync:
                 watched.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
-            self._mirror.put(job)
+            self._mirror.put(job, self._now())
             done = job.status.finished and not job.is_to_run_again
             if done and job.status.completion_time:
                 finished.append((job.status.completion_time, job.metadata))

@@ -5,7 +5,7 @@ The API server validates what users write (crds/); these types only read it.
 
 import enum
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -149,9 +149,13 @@ class Who(msgspec.Struct, frozen=True, rename=lambda field: f"{GROUP}/{field.rep
 
 
 class Manager(_Data, frozen=True):
-    """Whoever last set some fields, and when; the operator's own are of the subresource status."""
+    """Whoever last set some fields, and when; the operator's own are of the subresource status.
 
-    time: datetime | None = None
+    Times are as the API server writes them: UTC, to the second. Anybody may have made them up,
+    even of the year 0, which no datetime has; as texts they compare all the same.
+    """
+
+    time: str = ""
     subresource: str = ""
 
 
@@ -166,11 +170,14 @@ class Metadata(_Data, frozen=True):
     annotations: Who = Who()
     managed_fields: tuple[Manager, ...] = ()
 
-    @property
-    def changed_at(self) -> datetime:
-        """When somebody last changed something other than the status."""
+    def changed_at(self, now: datetime) -> datetime:
+        """When somebody last changed something other than the status, as managedFields tell.
+
+        Whoever may write the object may forge it, but neither before the creation nor after now.
+        """
         times = (manager.time for manager in self.managed_fields if not manager.subresource)
-        return max((time for time in times if time), default=self.creation_timestamp)
+        created = f"{self.creation_timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return min(datetime.fromisoformat(max([created, *times])), now)
 
     @property
     def version(self) -> int:

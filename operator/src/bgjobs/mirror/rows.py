@@ -46,17 +46,18 @@ def details_row(job: BackgroundJob) -> dict[str, Any]:
     }
 
 
-def action_rows(job: BackgroundJob) -> list[dict[str, Any]]:
+def action_rows(job: BackgroundJob, now: datetime) -> list[dict[str, Any]]:
     """Who created, started, retried and cancelled the job, each time that it was done.
 
     An action's time is that of the latest change: its own, where it is seen before another one.
     """
     metadata, spec, who = job.metadata, job.spec, job.metadata.annotations
+    changed_at = metadata.changed_at(now)
     actions = (
         ("created", 0, who.created_by, metadata.creation_timestamp),
-        ("started", spec.start_requests, who.started_by, metadata.changed_at),
-        ("retried", spec.retry_requests, who.retried_by, metadata.changed_at),
-        ("cancelled", spec.retry_requests, who.cancelled_by, metadata.changed_at),
+        ("started", spec.start_requests, who.started_by, changed_at),
+        ("retried", spec.retry_requests, who.retried_by, changed_at),
+        ("cancelled", spec.retry_requests, who.cancelled_by, changed_at),
     )
     return [
         {

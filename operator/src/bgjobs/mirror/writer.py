@@ -78,10 +78,10 @@ class MirrorWriter:
             deletion = next((entry.since for entry in self._deleted.values()), now)
         return now - min(job, deletion)
 
-    def put(self, job: BackgroundJob) -> None:
+    def put(self, job: BackgroundJob, now: datetime) -> None:
         """Takes a state over, unless it knows a newer one."""
         uid = job.metadata.uid
-        actions = {(row["action"], row["ordinal"]): row for row in action_rows(job)}
+        actions = {(row["action"], row["ordinal"]): row for row in action_rows(job, now)}
         with self._changed:
             known = self._jobs.get(uid)
             since = time.monotonic()
