@@ -9,7 +9,7 @@ from bgjobs import metrics
 from bgjobs.domain.decision import Event
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
 from bgjobs.kube import paths
-from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
 
 _MAX_WAITING = 10_000
 _COMPONENT = "bgjobs-operator"
@@ -74,4 +74,10 @@ class EventPoster:
             try:
                 await self._api.create(paths.events(namespace), manifest)
             except REQUEST_ERRORS as error:
-                logger.warning("an Event was not posted: %s", in_words(error))
+                if not _can_never_be_posted(error):
+                    logger.warning("an Event was not posted: %s", in_words(error))
+
+
+def _can_never_be_posted(error: Exception) -> bool:
+    """Whether its namespace ends, or is gone, and what happened there with it."""
+    return isinstance(error, ApiError) and (error.status == 404 or error.is_of_ending_namespace)

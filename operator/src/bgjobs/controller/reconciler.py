@@ -221,7 +221,7 @@ class Reconciler:
         uid = job.metadata.uid
         if error.status == 409:
             await self._adopt(job, start)
-        elif error.status == 403 and "because it is being terminated" in error.message:
+        elif error.is_of_ending_namespace:
             message = f"Namespace {job.metadata.namespace} is being deleted, and this job with it."
             retry_at = self._now() + _NAMESPACE_ENDS_FOR
             self._refusals[uid] = Refusal(

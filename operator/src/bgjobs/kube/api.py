@@ -31,6 +31,11 @@ class ApiError(Exception):
         self.status = status
         self.message = message
 
+    @property
+    def is_of_ending_namespace(self) -> bool:
+        """Whether nothing can be created any more since its namespace is being deleted."""
+        return self.status == 403 and "because it is being terminated" in self.message
+
 
 class FencedError(Exception):
     """A write that was not sent, since this process may not write: it does not lead."""
