@@ -107,7 +107,10 @@ def test_a_restricted_pod_finds_services_by_name(state: Path) -> None:
 
 
 def test_a_process_above_its_memory_limit_is_reported_as_oom_killed(state: Path) -> None:
-    create(state, "Pod", "greedy", restricted_pod("options", memory="12Mi"))
+    # A line without an end is kept as a whole. A limit below the program's own size would not do:
+    # its code would be read from the disk again and again, and nothing killed.
+    endless = restricted_pod("create", "--dry-run=client", "-f", "/dev/zero", memory="100Mi")
+    create(state, "Pod", "greedy", endless)
     wait_for(state, "jsonpath={.status.phase}=Failed", "pod/greedy")
     reason = "jsonpath={.status.containerStatuses[0].state.terminated.reason}"
     assert kubectl(state, "get", "pod/greedy", "-o", reason) == "OOMKilled"

@@ -137,7 +137,7 @@ class FakeApi(Api):
 
 class Events(EventPoster):
     def __init__(self, api: Api) -> None:
-        super().__init__(api)
+        super().__init__(api, is_busy=lambda: False)
         self.posted: list[str] = []
 
     def post(self, job: BackgroundJob, event: Event, now: Any) -> None:

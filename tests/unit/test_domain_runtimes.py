@@ -33,12 +33,12 @@ def test_the_longest_key_that_fits_is_taken(class_: str, key: str) -> None:
 def test_what_a_key_leaves_out_comes_from_default() -> None:
     runtimes = parse_runtimes(
         {
-            "default": "image: a:1\nactiveDeadlineSeconds: 60\npaused: moving house",
+            "default": "image: a:1\nactiveDeadlineSeconds: 60\nnodeSelector: {team: shop}",
             "shop": "activeDeadlineSeconds: 5",
         }
     )
     settings = runtime_for(runtimes, "shop.jobs.SyncStock").settings
-    assert settings == Runtime(image="a:1", active_deadline_seconds=5, paused="moving house")
+    assert settings == Runtime(image="a:1", active_deadline_seconds=5, node_selector={"team": "shop"})
 
 
 def test_what_a_key_leaves_out_comes_from_the_next_shorter_key_first() -> None:

@@ -134,7 +134,6 @@ def assemble(
 ) -> Parts:
     views = Views()
     queue = WorkQueue(now)
-    events = EventPoster(api)
     add_urgently: Callable[[str], None] = partial(queue.add, priority=URGENT)
     admission = AdmissionQueue(
         max_concurrent=settings.max_concurrent,
@@ -146,6 +145,7 @@ def assemble(
     hints = HintQueue(
         settings.hints_per_second, permitted=queue.add, is_busy=lambda: admission.is_busy
     )
+    events = EventPoster(api, is_busy=lambda: admission.is_busy)
     configuration = ConfigurationKeeper(
         events, now, changed=partial(_queue_unfinished, views, queue)
     )

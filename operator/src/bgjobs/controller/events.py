@@ -1,17 +1,22 @@
 """Posts Kubernetes Events in the background: useful to people, never in the way of jobs."""
 
 import asyncio
+import itertools
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from bgjobs import metrics
-from bgjobs.domain.decision import Event
+from bgjobs.domain.decision import Event, EventType
 from bgjobs.domain.resource import GROUP, KIND, VERSION, BackgroundJob
 from bgjobs.kube import paths
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
 
 _MAX_WAITING = 10_000
+_MANY_WAIT = 1_000
+_PAUSE_WHILE_BUSY_SECONDS = 0.1
+"""Between two Events while many jobs start, unless many Events wait."""
 _COMPONENT = "bgjobs-operator"
 _MAX_MESSAGE_CHARACTERS = 1024
 
@@ -19,11 +24,15 @@ logger = logging.getLogger(__name__)
 
 
 class EventPoster:
-    """A bounded queue of Events; when it is full, the newest are dropped and counted."""
+    """A bounded queue of Events, warnings first; when it is full, the newest are dropped."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, is_busy: Callable[[], bool]) -> None:
         self._api = api
-        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(_MAX_WAITING)
+        self._is_busy = is_busy
+        self._order = itertools.count()
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, str, dict[str, Any]]] = (
+            asyncio.PriorityQueue(_MAX_WAITING)
+        )
 
     def post(self, job: BackgroundJob, event: Event, now: datetime) -> None:
         about = {
@@ -64,18 +73,21 @@ class EventPoster:
             "count": 1,
         }
         try:
-            self._queue.put_nowait((namespace, manifest))
+            is_normal = event.type is EventType.NORMAL
+            self._queue.put_nowait((is_normal, next(self._order), namespace, manifest))
         except asyncio.QueueFull:
             metrics.EVENTS_DROPPED.inc()
 
     async def run(self) -> None:
         while True:
-            namespace, manifest = await self._queue.get()
+            *_, namespace, manifest = await self._queue.get()
             try:
                 await self._api.create(paths.events(namespace), manifest)
             except REQUEST_ERRORS as error:
                 if not _can_never_be_posted(error):
                     logger.warning("an Event was not posted: %s", in_words(error))
+            if self._is_busy() and self._queue.qsize() < _MANY_WAIT:
+                await asyncio.sleep(_PAUSE_WHILE_BUSY_SECONDS)
 
 
 def _can_never_be_posted(error: Exception) -> bool:

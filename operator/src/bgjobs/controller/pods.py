@@ -71,12 +71,12 @@ class PodWatch:
 
 
 def pod_seen(views: Views, queue: WorkQueue, type: str | None, raw: dict[str, Any]) -> None:
+    """Keeps what is news, and queues its BackgroundJob unless that is done with its pods."""
     uid = raw["metadata"]["labels"][labels.UID]
     seen = reading.or_none(reading.pod, raw)
-    if seen is None:
+    if seen is None or views.is_over(uid):
         return
-    if type == "DELETED":
-        views.remove_pod(uid, seen)
-        queue.add(uid)
-    elif views.put_pod(uid, seen):
+    is_news = views.remove_pod(uid, seen) if type == "DELETED" else views.put_pod(uid, seen)
+    job = views.job(uid)
+    if is_news and (job is None or not job.status.finished):
         queue.add(uid)

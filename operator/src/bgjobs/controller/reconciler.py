@@ -214,7 +214,7 @@ class Reconciler:
         self._decided.pop(uid, None)
         self._hints.forget(uid)
         self._views.put_child(uid, child)
-        self._queue.add_at(uid, self._now() + _SHOWN_AFTER)
+        self._queue.add_at(uid, self._now() + self._shown_after)
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
         """Holds the job back for as long as the API server's refusal means; others may start."""
@@ -330,11 +330,14 @@ class Reconciler:
         if known != what:
             self._decided[uid] = (what, now)
             since = now
-        lasting = _SHOWN_AFTER_WHILE_BUSY if self._admission.is_busy else _SHOWN_AFTER
-        if now - since < lasting:
-            self._queue.add_at(uid, since + lasting)
+        if now - since < self._shown_after:
+            self._queue.add_at(uid, since + self._shown_after)
             return False
         return status.job_ref is not None or self._hints.take(uid)
+
+    @property
+    def _shown_after(self) -> timedelta:
+        return _SHOWN_AFTER_WHILE_BUSY if self._admission.is_busy else _SHOWN_AFTER
 
 
 def _phase(pod: Pod | None) -> PodPhase:

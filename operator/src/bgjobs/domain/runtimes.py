@@ -28,7 +28,10 @@ _ACTIVE_DEADLINE_SECONDS = 3600
 class Runtime(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True
 ):
-    """The settings of one key. Those it leaves out come from shorter keys, last from `default`."""
+    """The settings of one key. Those it leaves out come from shorter keys, last from `default`.
+
+    Two are a key's own: its limit counts its own jobs, and `paused` is told with its key.
+    """
 
     image: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     image_pull_policy: str | None = None
@@ -52,7 +55,7 @@ class Runtime(
 
 
 class ResolvedRuntime(msgspec.Struct, frozen=True, kw_only=True):
-    """The runtime of one class: the longest key that fits, completed from the shorter ones."""
+    """The runtime of one class: that of the longest key that fits."""
 
     key: str
     settings: Runtime
@@ -66,18 +69,19 @@ def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
 
     Raises ConfigurationError, naming the key.
     """
-    runtimes = {key: _parse_runtime(key, text) for key, text in data.items()}
-    if DEFAULT not in runtimes:
+    own = {key: _parse_runtime(key, text) for key, text in data.items()}
+    if DEFAULT not in own:
         raise ConfigurationError("the key default is missing: every class falls back to it")
-    for key in runtimes:
-        _check(key, _complete(runtimes, key))
+    runtimes = {key: _complete(own, key) for key in own}
+    for key, runtime in runtimes.items():
+        _check(key, runtime)
     return runtimes
 
 
 def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
     """The runtime of a class: its own key, else its longest dotted prefix, else default."""
     key = key_for(runtimes, class_)
-    return ResolvedRuntime(key=key, settings=_complete(runtimes, key))
+    return ResolvedRuntime(key=key, settings=runtimes[key])
 
 
 def key_for(runtimes: Runtimes, class_: str) -> str:
@@ -162,13 +166,10 @@ def _keys(runtimes: Runtimes, class_: str) -> list[str]:
 
 
 def _complete(runtimes: Runtimes, key: str) -> Runtime:
-    """The runtime of a key, with what it leaves out taken from the next shorter key that has it.
-
-    A limit of concurrent jobs counts the jobs of its own key, so it is not handed on.
-    """
+    """The runtime of a key, with what it leaves out taken from the next shorter key that has it."""
     own, *shorter = (runtimes[each] for each in _keys(runtimes, key))
     inherited = {}
-    for field in set(Runtime.__struct_fields__) - {"max_concurrent"}:
+    for field in set(Runtime.__struct_fields__) - {"max_concurrent", "paused"}:
         values = (getattr(runtime, field) for runtime in (own, *shorter))
         inherited[field] = next((value for value in values if value is not None), None)
     return msgspec.structs.replace(own, **inherited)

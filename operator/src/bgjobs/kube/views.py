@@ -123,14 +123,18 @@ class Views:
         if child := self._children.get(uid):
             self._children[uid] = msgspec.structs.replace(child, gone=True)
 
-    def remove_pod(self, uid: str, pod: Pod) -> None:
-        """The pod is gone; what it did and its last words count until its attempt is recorded."""
+    def remove_pod(self, uid: str, pod: Pod) -> bool:
+        """The pod is gone; what it did and its last words count until its attempt is recorded.
+
+        Whether that is news: other pods of the job may go, too.
+        """
         old = self._pods.get(uid)
         if old is None or old.uid != pod.uid:
-            return
+            return False
         last = _remembering(pod, old) if pod.ended or not old.ended else old
         self._pods[uid] = msgspec.structs.replace(last, gone=True)
         self.doubt(uid, Doubt.CHILD)
+        return True
 
     def job_is_over(self, uid: str) -> None:
         """It has succeeded or is gone: what a watch that lags still tells of it is no news."""

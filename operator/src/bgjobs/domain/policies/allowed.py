@@ -42,8 +42,8 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
             "store them elsewhere and pass a reference in a new job."
         )
         return _rejected(job, Reason.PARAMETERS_TOO_LARGE, message, now)
-    if runtime.settings.paused:
-        message = f"Runtime {runtime.key} is paused: {runtime.settings.paused}"
+    if key := runtimes.paused_by(config.runtimes, spec.class_):
+        message = f"Runtime {key} is paused: {config.runtimes[key].paused}"
         status = waiting(job, Reason.PAUSED, message, until=job.status.next_attempt_time)
         return Decision(status=status)
     return None
