@@ -107,7 +107,7 @@ def test_the_lease_names_the_leader_and_tells_of_its_queue(
 
     api.wait_until(lambda: report()["running"] == 1, lambda: str(report()), 5)
     assert _lease(server)["spec"]["holderIdentity"] == operator.name
-    assert (report()["maxConcurrent"], report()["startWindow"]) == (50, 40)
+    assert (report()["maxConcurrent"], report()["startWindow"]) == (50, 20)
 
 
 def test_a_standby_gets_ready_and_writes_nothing(

@@ -25,7 +25,7 @@ def candidate(uid: str, priority: Priority = MEDIUM, since: float = 0, **more: A
 class Queue(AdmissionQueue):
     """An admission queue that remembers whom it called, with a clock of its own."""
 
-    def __init__(self, max_concurrent: int = 1, start_window: int = 0) -> None:
+    def __init__(self, max_concurrent: int = 1, start_window: int | None = 0) -> None:
         self.time = Time()
         self.called: list[str] = []
         super().__init__(
@@ -247,6 +247,33 @@ def test_what_ran_before_a_restart_is_not_in_the_window() -> None:
     queue = Queue(max_concurrent=0, start_window=1)
     queue.hold("a", "default", starting=False)
     assert queue.acquire(candidate("b"))
+
+
+def _start(queue: Queue, count: int, within_seconds: float) -> None:
+    """So many jobs are admitted at once, and all of them run after that time."""
+    uids = [f"{queue.time.now()} {number}" for number in range(count)]
+    assert [uid for uid in uids if not queue.acquire(candidate(uid))] == []
+    queue.time.pass_seconds(within_seconds)
+    for uid in uids:
+        queue.hold(uid, "default", starting=False)
+
+
+def test_the_window_follows_how_long_starts_take() -> None:
+    queue = Queue(max_concurrent=0, start_window=None)
+    before = queue.report().start_window
+    _start(queue, before, within_seconds=3)  # the first of them tell how long it takes alone
+    assert queue.report().start_window > before
+    _start(queue, 1, within_seconds=0.2)
+    _start(queue, queue.report().start_window, within_seconds=3)
+    assert queue.report().start_window < before
+
+
+def test_a_window_that_is_not_full_stays_as_it_is() -> None:
+    queue = Queue(max_concurrent=0, start_window=None)
+    before = queue.report().start_window
+    _start(queue, 1, within_seconds=0.2)
+    _start(queue, before // 2, within_seconds=3)
+    assert queue.report().start_window == before
 
 
 @pytest.mark.parametrize(

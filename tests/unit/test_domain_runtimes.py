@@ -38,7 +38,9 @@ def test_what_a_key_leaves_out_comes_from_default() -> None:
         }
     )
     settings = runtime_for(runtimes, "shop.jobs.SyncStock").settings
-    assert settings == Runtime(image="a:1", active_deadline_seconds=5, node_selector={"team": "shop"})
+    assert settings == Runtime(
+        image="a:1", active_deadline_seconds=5, node_selector={"team": "shop"}
+    )
 
 
 def test_what_a_key_leaves_out_comes_from_the_next_shorter_key_first() -> None:

@@ -30,8 +30,11 @@ class Settings(
     """SQLAlchemy URL of the mirror."""
     max_concurrent: Annotated[int, msgspec.Meta(ge=0)] = 50
     """Jobs that run at once; 0 for no limit."""
-    start_window: Annotated[int, msgspec.Meta(ge=0)] = 40
-    """Child Jobs that exist at once whose pod does not run yet; 0 for no limit."""
+    start_window: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Child Jobs that exist at once whose pod does not run yet; 0 for no limit.
+
+    Unless it is set, it follows how long starts take.
+    """
     ageing_seconds: Annotated[int, msgspec.Meta(ge=0)] = 300
     """How long a job waits before one start in four is kept for such jobs."""
     hints_per_second: Annotated[float, msgspec.Meta(gt=0)] = 10

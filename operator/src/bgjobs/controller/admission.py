@@ -4,7 +4,7 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bgjobs.domain.queue_report import QueueReport
 from bgjobs.domain.ranking import (
@@ -16,11 +16,21 @@ from bgjobs.domain.ranking import (
     Seniority,
     is_aged,
 )
+from bgjobs.domain.start_window import FIRST_SIZE, alone, resized
 
 _MANY_STARTS = 40
 _LATELY = timedelta(seconds=10)
+_FEW = 2
+"""Attempts that start beside another one without being in its way."""
 
 Order = TypeVar("Order", Rank, Seniority)
+
+
+class _Admitted(NamedTuple):
+    """When an attempt that is starting was admitted, and how many others were starting then."""
+
+    at: datetime
+    others: int
 
 
 class AdmissionQueue:
@@ -28,24 +38,27 @@ class AdmissionQueue:
 
     A job holds its slot from its admission until release(); at most
     `max_concurrent` jobs do, and at most `group_limit` of a group. At most
-    `start_window` of them have a pod that does not run yet. 0 is no limit.
+    `start_window` of them have a pod that does not run yet; None lets it
+    follow how long starts take. 0 is no limit.
     """
 
     def __init__(
         self,
         max_concurrent: int,
-        start_window: int,
+        start_window: int | None,
         ageing: timedelta,
         now: Callable[[], datetime],
         admitted: Callable[[str], None],
     ) -> None:
         self._max_concurrent = max_concurrent
-        self._start_window = start_window
+        self._fixed_start_window = start_window
+        self._window = FIRST_SIZE
         self._ageing = ageing
         self._now = now
         self._admitted = admitted
         self._group_of_holder: dict[str, str] = {}
-        self._starting: set[str] = set()
+        self._starting: dict[str, _Admitted | None] = {}
+        """None for those that were starting before this process did."""
         self._waiting: dict[str, Candidate] = {}
         self._groups: defaultdict[str, _Group] = defaultdict(_Group)
         self._starts_since_aged = 0
@@ -68,6 +81,11 @@ class AdmissionQueue:
         """Whether many jobs have started lately: writes that can wait would slow the next ones."""
         starts = self._latest_starts
         return len(starts) == _MANY_STARTS and self._now() - starts[0] < _LATELY
+
+    @property
+    def _start_window(self) -> int:
+        fixed = self._fixed_start_window
+        return round(self._window) if fixed is None else fixed
 
     def report(self) -> QueueReport:
         return QueueReport(
@@ -101,23 +119,36 @@ class AdmissionQueue:
         """Counts a job that is under way, in the start window as long as it is starting."""
         if uid not in self._group_of_holder:
             self._waiting.pop(uid, None)
-            self._take(uid, group)
+            self._take(uid, group, None)
         if not starting and uid in self._starting:
-            self._starting.discard(uid)
+            if admitted := self._starting.pop(uid):
+                self._learn(self._groups[self._group_of_holder[uid]], admitted)
             self._admit()
 
     def release(self, uid: str) -> None:
         """The job has no attempt under way and wants none now."""
         self._waiting.pop(uid, None)
-        self._starting.discard(uid)
+        self._starting.pop(uid, None)
         if (group := self._group_of_holder.pop(uid, None)) is not None:
             self._groups[group].running -= 1
             self._admit()
 
+    def _learn(self, group: "_Group", admitted: _Admitted) -> None:
+        """Adapts the window to how long a start took; a window that is not used says nothing.
+
+        Each group has images of its own, which may take longer to start alone than others.
+        """
+        seconds = (self._now() - admitted.at).total_seconds()
+        if admitted.others <= _FEW:
+            group.alone_seconds = alone(group.alone_seconds, seconds)
+        elif group.alone_seconds is not None and admitted.others >= self._window / 2:
+            self._window = resized(self._window, seconds, group.alone_seconds)
+
     def _admit(self, asking: str = "") -> None:
         while self._full() is None and (candidate := self._next()) is not None:
             del self._waiting[candidate.uid]
-            self._take(candidate.uid, candidate.group)
+            admitted = _Admitted(self._now(), len(self._starting))
+            self._take(candidate.uid, candidate.group, admitted)
             if candidate.uid != asking:
                 self._admitted(candidate.uid)
 
@@ -128,9 +159,9 @@ class AdmissionQueue:
             return Blocked(by=Limit.START_WINDOW, limit=self._start_window)
         return None
 
-    def _take(self, uid: str, group: str) -> None:
+    def _take(self, uid: str, group: str, admitted: _Admitted | None) -> None:
         self._latest_starts.append(self._now())
-        self._starting.add(uid)
+        self._starting[uid] = admitted
         self._group_of_holder[uid] = group
         self._groups[group].running += 1
 
@@ -156,6 +187,7 @@ class _Group:
     def __init__(self) -> None:
         self.running = 0
         self.limit = 0
+        self.alone_seconds: float | None = None
         self._by_rank: list[tuple[Rank, str, str]] = []
         self._by_seniority: list[tuple[Seniority, str, str]] = []
 
