@@ -50,6 +50,7 @@ def _finished(jobs: Jobs, name: str) -> None:
                     "reason": "Failed",
                     "message": "",
                     "lastTransitionTime": "2030-01-31T06:00:00Z",
+                    "observedGeneration": 1,
                 }
             ],
         },

@@ -125,7 +125,32 @@ def test_the_operators_outcomes_are_the_schemas(
             id="attempt 0",
         ),
         pytest.param({"run": 0}, "greater than or equal to 1", id="run 0"),
+        pytest.param({"run": 2**31 - 1}, "less than or equal to 1000001", id="run 2147483647"),
         pytest.param({"nextAttemptTime": "soon"}, "date-time", id="time in words"),
+        pytest.param({"startTime": "0000-01-01T00:00:00Z"}, "should match", id="the year 0"),
+        pytest.param({"completionTime": "9999-12-31T23:59:59-12:00"}, "should match", id="9999"),
+        pytest.param({"runSeconds": 1.7e308}, "less than or equal to 1e+11", id="run for ever"),
+        pytest.param(
+            {"jobRef": {"name": "a", "uid": "b"}}, "jobRef.attempt: Required", id="no number"
+        ),
+        pytest.param(
+            {"jobRef": {"name": "../a", "uid": "b", "run": 1, "attempt": 1}},
+            "should match",
+            id="a path",
+        ),
+        pytest.param(
+            {"conditions": [{**_FULL["conditions"][1], "observedGeneration": None}]},
+            "observedGeneration: Required",
+            id="condition of no generation",
+        ),
+        *(
+            pytest.param({"attempts": [{**_FIRST_ATTEMPT, **change}]}, words, id=id)
+            for change, words, id in (
+                ({"finish": None}, "finish: Required", "attempt without an end"),
+                ({"reason": "It broke"}, "Unsupported value", "attempt's reason in words"),
+                ({"attempt": 2**31 - 1}, "less than or equal to 1000", "attempt 2147483647"),
+            )
+        ),
         pytest.param(
             {"conditions": [_FULL["conditions"][1]] * 2}, "Duplicate value", id="condition twice"
         ),

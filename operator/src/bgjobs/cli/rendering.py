@@ -195,7 +195,7 @@ def _attempt_lines(attempts: Attempts, now: datetime) -> Iterator[Line]:
 
 def _attempt(attempt: Attempt, now: datetime) -> str:
     number = f"{attempt.run}.{attempt.attempt}"
-    ago = f" {span(now - attempt.finish)} ago" if attempt.finish else ""
+    ago = f" {span(now - attempt.finish)} ago"
     return f"{number} {attempt.outcome}{ago}, {attempt.reason}: {printable(attempt.message)}"
 
 

@@ -19,6 +19,12 @@ MAX_PARAMETERS_BYTES = 64 * 1024
 MAX_ATTEMPTS_KEPT = 10
 MAX_MESSAGE_CHARACTERS = 1024
 """Of the messages of the status and its conditions; the API server refuses longer ones."""
+MAX_COUNT = 2**31 - 1
+MAX_RUN = 1_000_001
+MAX_ATTEMPT = 1_000
+MAX_SECONDS = 1e11
+"""What the API server takes in a status at the most. No job comes near; by hand, any may be there,
+and one more is as many."""
 MAX_LOG_TAIL_CHARACTERS = 1024
 """Of the end of an attempt's log in the status."""
 MAX_QUOTED_CHARACTERS = 512
@@ -198,7 +204,7 @@ class Resources(_Data, frozen=True):
     """What one attempt used, as its process accounts for itself."""
 
     peak_memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    cpu_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    cpu_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] | None = None
 
 
 class Attempt(_Data, frozen=True):
@@ -207,12 +213,12 @@ class Attempt(_Data, frozen=True):
     run: int
     attempt: int
     job_name: str
+    finish: datetime
     outcome: AttemptOutcome
     reason: Reason
     message: str = ""
     node_name: str | None = None
     start: datetime | None = None
-    finish: datetime | None = None
     exit_code: int | None = None
     resources: Resources | None = None
     log_tail: str | None = None
@@ -265,7 +271,7 @@ class Status(_Data, frozen=True):
     def next_attempt(self) -> int:
         """The number, from 1 in this run, of the attempt that is under way or comes next."""
         last = self.attempts[-1] if self.attempts else None
-        return last.attempt + 1 if last and last.run == self.run else 1
+        return min(last.attempt + 1, MAX_ATTEMPT) if last and last.run == self.run else 1
 
 
 class BackgroundJob(_Data, frozen=True):

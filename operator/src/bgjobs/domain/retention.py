@@ -56,7 +56,7 @@ def child_is_astray(child: ChildJob, job: BackgroundJob, now: datetime) -> bool:
         return False
     for attempt in job.status.attempts:
         if (attempt.run, attempt.attempt) == (child.run, child.attempt):
-            return now - (attempt.finish or child.created) > _ASTRAY_AFTER
+            return now - attempt.finish > _ASTRAY_AFTER
     if is_overtaken(child, job):
         return True
     return job.status.finished and now - child.created > _ASTRAY_AFTER

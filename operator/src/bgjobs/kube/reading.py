@@ -109,10 +109,12 @@ def pod(raw: dict[str, Any]) -> Pod:
 
 
 def _time_or_none(text: str | None) -> datetime | None:
-    """The kubelet writes the year 1970 for a container that never started."""
-    if text is None or text.startswith("1970-"):
-        return None
-    return time(text)
+    """None also for what no status can hold.
+
+    The kubelet writes the year 1970 for a container that never started.
+    """
+    when = None if text is None else time(text)
+    return when if when is not None and 2000 <= when.year < 3000 else None
 
 
 def time(text: str) -> datetime:

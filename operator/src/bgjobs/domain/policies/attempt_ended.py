@@ -27,6 +27,7 @@ from bgjobs.domain.policies.obstacles import CANNOT_START, obstacle
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
+    MAX_COUNT,
     MAX_LOG_TAIL_CHARACTERS,
     MAX_QUOTED_CHARACTERS,
     Attempt,
@@ -151,11 +152,11 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
     status = observed(job)
     return msgspec.structs.replace(
         accepted(job, status, now),
-        disruptions=status.disruptions + (end.outcome is AttemptOutcome.DISRUPTED),
-        deferrals=status.deferrals + (end.outcome is AttemptOutcome.DEFERRED),
-        suspensions=status.suspensions + (end.outcome is AttemptOutcome.SUSPENDED),
+        disruptions=_count(status.disruptions, end.outcome is AttemptOutcome.DISRUPTED),
+        deferrals=_count(status.deferrals, end.outcome is AttemptOutcome.DEFERRED),
+        suspensions=_count(status.suspensions, end.outcome is AttemptOutcome.SUSPENDED),
         attempts=(*status.attempts, attempt)[-MAX_ATTEMPTS_KEPT:],
-        attempts_total=status.attempts_total + 1,
+        attempts_total=_count(status.attempts_total, True),
         observed_start_requests=job.spec.start_requests,
         start_time=status.start_time or start,
         run_seconds=max(0.0, (finish - start).total_seconds()) if start else None,
@@ -163,6 +164,10 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
         next_attempt_time=None,
         job_ref=None,
     )
+
+
+def _count(so_far: int, one_more: bool) -> int:
+    return min(so_far + one_more, MAX_COUNT)
 
 
 def _log_tail(log: str | None) -> str | None:
@@ -182,7 +187,6 @@ def _after_failure(
     job: BackgroundJob, status: Status, end: Ending, what: str, now: datetime
 ) -> Decision:
     last = status.attempts[-1]
-    assert last.finish is not None
     if not costs_retry(end.outcome, status):
         what = f"{what}. That costs no retry"
         if end.outcome is AttemptOutcome.DISRUPTED:

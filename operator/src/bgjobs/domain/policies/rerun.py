@@ -9,7 +9,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import because, condition, observed
-from bgjobs.domain.resource import Reason
+from bgjobs.domain.resource import MAX_RUN, Reason
 
 
 def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -18,7 +18,7 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         return None
     if not job.is_to_run_again:
         return Decision.keep(status)
-    run = status.run + 1
+    run = min(status.run + 1, MAX_RUN)
     message = f"Run {run} was asked for and is queued."
     new = condition(job, "Finished", False, "Retried", message, now)
     restarted = msgspec.structs.replace(

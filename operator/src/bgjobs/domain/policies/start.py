@@ -31,7 +31,8 @@ _FULL = {
 def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
     """A job whose retries were lowered while it waited for one fails at once."""
     status = seen.job.status
-    if status.retries_used <= priority.effective_retries(seen.job.spec):
+    retries = priority.effective_retries(seen.job.spec)
+    if status.next_attempt == 1 or status.retries_used <= retries:
         return None
     last = status.attempts[-1]
     message = (
@@ -49,14 +50,14 @@ def due(job: BackgroundJob) -> datetime:
     status = job.status
     if status.next_attempt > 1:
         last = status.attempts[-1]
-        assert last.finish is not None
         if costs_retry(last.outcome, status):
             return last.finish + timedelta(seconds=retry_pause_seconds(job, status))
         if last.outcome is AttemptOutcome.DEFERRED:
             return status.next_attempt_time or last.finish
         return last.finish
     if status.run > 1:
-        return next(c.last_transition_time for c in status.conditions if c.type == "Finished")
+        since = (c.last_transition_time for c in status.conditions if c.type == "Finished")
+        return next(since, job.metadata.creation_timestamp)
     if job.spec.start_at is not None:
         return job.spec.start_at
     delay = timedelta(seconds=priority.effective_delay_seconds(job.spec))
@@ -66,7 +67,7 @@ def due(job: BackgroundJob) -> datetime:
 def _has_waited_since(job: BackgroundJob) -> datetime:
     """When a job that was started by hand began to wait, whatever it was to wait for."""
     if job.status.next_attempt > 1:
-        return job.status.attempts[-1].finish or job.metadata.creation_timestamp
+        return job.status.attempts[-1].finish
     return job.metadata.creation_timestamp
 
 
