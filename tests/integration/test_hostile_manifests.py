@@ -510,3 +510,42 @@ def test_what_is_too_deep_for_every_parser_stops_no_other_job(
     operating.start(operator)
     submit(jobs, f"{name}-listed")
     assert wait_finished(jobs, f"{name}-listed")["status"]["phase"] == "Succeeded"
+
+
+_NUMBER_5 = {"name": "a", "uid": "b", "run": 1, "attempt": 5}
+_ENDED = {
+    "run": 1_000_001,
+    "attempt": 1_000,
+    "jobName": "a",
+    "finish": "2001-01-31T06:00:00Z",
+    "outcome": "Suspended",
+    "reason": "Suspended",
+}
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"retriesUsed": 99}, id="retries without an attempt"),
+        pytest.param({"run": 2}, id="a second run without a first one's end"),
+        pytest.param({"jobRef": _NUMBER_5}, id="a Job that was never there"),
+        pytest.param(
+            {
+                "run": 1_000_001,
+                "attemptsTotal": 2**31 - 1,
+                "suspensions": 2**31 - 1,
+                "attempts": [_ENDED],
+            },
+            id="the largest numbers",
+        ),
+    ],
+)
+def test_a_job_goes_on_from_whatever_status_it_was_given_by_hand(
+    jobs: Jobs, name: str, status: dict[str, Any]
+) -> None:
+    _applied(jobs, f'"name": "{name}"', f'{_CLASS}, "suspend": true')
+    wait(jobs, name, reason("Suspended"))
+    answer = api.patch_status(jobs, name, status)
+    assert answer.status == 200, answer.message
+    watching.change(jobs, name, suspend=False)
+    assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"

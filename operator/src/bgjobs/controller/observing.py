@@ -97,12 +97,14 @@ class Observer:
             if ref is None:
                 unanswered = self._views.is_doubted(uid, Doubt.START)
                 return await self.find_child(job) if unanswered else None
+            # All else follows from the status: by hand, it may name a Job of somebody else.
+            metadata, run, attempt = job.metadata, job.status.run, job.status.next_attempt
             child = ChildJob(
-                name=ref.name,
+                name=child_job_name(metadata.name, metadata.uid, run, attempt),
                 uid=ref.uid,
                 resource_version="0",
-                run=ref.run,
-                attempt=ref.attempt,
+                run=run,
+                attempt=attempt,
                 created=self._now(),
             )
             self._views.put_child(uid, child)
