@@ -243,9 +243,8 @@ def test_one_job_goes_through_all_that_can_be_asked(jobs: Jobs, name: str) -> No
     assert bgjob(jobs, "suspend", name) == f"{who} suspended\n"
     wait(jobs, name, reason("Suspended"))
     assert bgjob(jobs, "suspend", name) == f"{who} suspended already\n"
+    assert bgjob(jobs, "start", name).startswith(f"{who} start requested, but it is suspended, ")
     assert bgjob(jobs, "resume", name, "-o", "name") == f"{who}\n"
-    wait(jobs, name, reason("Delayed"))
-    assert bgjob(jobs, "start", name) == f"{who} start requested\n"
     wait(jobs, name, phase("Running"))
     assert "only a waiting one (Pending or Retrying) can be started by hand" in (
         _refusal(jobs, "start", name)
@@ -265,6 +264,12 @@ def test_one_job_goes_through_all_that_can_be_asked(jobs: Jobs, name: str) -> No
     assert "can only be retried once it is Failed" in _refusal(jobs, "retry", name)
     bgjob(jobs, "cancel", name)
     wait(jobs, name, phase("Cancelled"))
+
+
+def test_a_delayed_job_is_started(jobs: Jobs, name: str) -> None:
+    submit(jobs, name, delay="1h")
+    assert bgjob(jobs, "start", name) == f"backgroundjob.bgjobs.dev/{name} start requested\n"
+    wait_finished(jobs, name)
 
 
 def test_several_jobs_are_named_at_once(jobs: Jobs, name: str) -> None:
@@ -443,6 +448,7 @@ def test_a_class_is_paused_and_goes_on(jobs: Jobs, name: str) -> None:
     assert done.stdout == f"configmap/bgjobs-runtimes changed: {class_} paused\n", done.stderr
     submit(jobs, name, class_=class_)
     assert "stocktaking" in wait(jobs, name, reason("Paused"))["status"]["message"]
+    assert "start requested, but its class is paused, " in bgjob(jobs, "start", name)
     done = plugin.run(jobs.server, "unpause", class_)
     assert done.stdout == f"configmap/bgjobs-runtimes changed: {class_} unpaused\n", done.stderr
     assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"

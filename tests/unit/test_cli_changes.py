@@ -15,6 +15,7 @@ from bgjobs.cli.changes import (
     is_done,
     moved_on,
     operations,
+    what_holds,
     what_to_do,
 )
 
@@ -108,6 +109,36 @@ def test_a_job_that_moved_on_is_told(now: dict[str, Any] | None, want: str | Non
 )
 def test_what_is_done_already_is_known(change: Change, spec: dict[str, Any], want: bool) -> None:
     assert is_done(change, job(**spec)) is want
+
+
+@pytest.mark.parametrize(
+    ("change", "suspend", "reason", "want"),
+    [
+        pytest.param(START, False, "Delayed", None, id="nothing holds it"),
+        pytest.param(
+            START,
+            True,
+            "Suspended",
+            "it is suspended, and starts only once it goes on: kubectl bgjob resume stock -n shop",
+            id="suspended",
+        ),
+        pytest.param(
+            START,
+            False,
+            "Paused",
+            "its class is paused, and it starts only once platform engineers unpause that: "
+            "kubectl bgjob explain stock -n shop",
+            id="paused",
+        ),
+        pytest.param(SUSPEND, True, "Paused", None, id="not asked to start"),
+    ],
+)
+def test_what_keeps_a_job_from_starting_by_hand_is_told(
+    change: Change, suspend: bool, reason: str, want: str | None
+) -> None:
+    held = job("Pending", suspend=suspend)
+    held["status"]["reason"] = reason
+    assert what_holds(change, held) == want
 
 
 def test_what_is_about_to_be_done_shows_how_much_it_is() -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from kubernetes.client import ApiException
 
 from bgjobs.cli import cluster as api
-from bgjobs.cli.changes import Change, is_done, moved_on, operations
+from bgjobs.cli.changes import Change, is_done, moved_on, operations, what_holds
 from bgjobs.cli.cluster import Cluster
 from bgjobs.cli.errors import CommandError
 from bgjobs.domain.resource import Phase
@@ -56,7 +56,8 @@ def change_one(cluster: Cluster, change: Change, name: str) -> Changed:
             raise
         why = moved_on(change, job, now) or "changed"
         raise CommandError(f"BackgroundJob {name} {why} meanwhile: look again.") from error
-    return Changed(changed, change.done)
+    held = what_holds(change, changed)
+    return Changed(changed, f"{change.done}, but {held}" if held else change.done)
 
 
 def select(cluster: Cluster, change: Change, selection: Selection) -> list[Object]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bgjobs.domain.resource import TERMINAL_PHASES, Phase
+from bgjobs.domain.resource import TERMINAL_PHASES, Phase, Reason
 
 UNFINISHED = frozenset(Phase) - TERMINAL_PHASES
 
@@ -105,6 +105,24 @@ def moved_on(change: Change, seen: Object, now: Object | None) -> str | None:
         return f"was changed by somebody else: {change.done} already"
     if now["status"]["phase"] not in change.phases:
         return f"is {now['status']['phase']} by now"
+    return None
+
+
+def what_holds(change: Change, job: Object) -> str | None:
+    """Why a job does not start though it was asked to, and what to do about it."""
+    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+    if change.counter != START.counter:
+        return None
+    if job["spec"].get("suspend"):
+        return (
+            "it is suspended, and starts only once it goes on: "
+            f"kubectl bgjob resume {name} -n {namespace}"
+        )
+    if job["status"]["reason"] == Reason.PAUSED:
+        return (
+            "its class is paused, and it starts only once platform engineers unpause that: "
+            f"kubectl bgjob explain {name} -n {namespace}"
+        )
     return None
 
 
