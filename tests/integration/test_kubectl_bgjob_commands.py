@@ -282,6 +282,30 @@ def test_several_jobs_are_named_at_once(jobs: Jobs, name: str) -> None:
         wait(jobs, each, phase("Cancelled"))
 
 
+@pytest.mark.parametrize(
+    "resource",
+    ["backgroundjob.bgjobs.dev", "backgroundjob", "backgroundjobs", "bgjob", "bgjob.bgjobs.dev"],
+)
+def test_a_name_is_taken_as_kubectl_prints_it(jobs: Jobs, name: str, resource: str) -> None:
+    submit(jobs, name, delay="1h")
+    done = plugin.run(jobs.server, "cancel", f"{resource}/{name}", "-n", jobs.namespace)
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"backgroundjob.bgjobs.dev/{name} cancel requested\n",
+    )
+    assert json.loads(bgjob(jobs, "explain", f"{resource}/{name}", "-o", "json"))["name"] == name
+
+
+def test_a_name_of_another_resource_is_refused(jobs: Jobs) -> None:
+    for verb in ("explain", "wait", "logs", "cancel", "retry", "start", "suspend", "resume"):
+        done = plugin.run(jobs.server, verb, "configmap/stock", "-n", jobs.namespace)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "error: Invalid value for 'NAME': configmap/stock is no BackgroundJob: give its name, "
+            f"or bgjob/NAME (see kubectl bgjob {verb} --help).\n",
+        )
+
+
 def test_one_name_that_fails_does_not_keep_a_command_from_the_others(jobs: Jobs, name: str) -> None:
     names = [f"{name}-a", f"{name}-b"]
     for each in names:

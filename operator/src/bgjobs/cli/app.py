@@ -30,11 +30,17 @@ from bgjobs.cli.rendering import (
     show_explanation,
 )
 from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
-from bgjobs.domain.resource import Phase, Priority, parse
+from bgjobs.domain.resource import GROUP, KIND, Phase, Priority, parse
 from bgjobs.domain.runtimes import DEFAULT
 
 _FORBIDDEN = 403
 _CONFLICT = 409
+_RESOURCES = frozenset(
+    f"{name}{group}"
+    for name in (KIND.lower(), f"{KIND.lower()}s", "bgjob", "bgj")
+    for group in ("", f".{GROUP}")
+)
+"""What kubectl takes before the name of a BackgroundJob."""
 
 app = typer.Typer(
     help="Submit BackgroundJobs, watch them, change them, and ask why they do not run.",
@@ -43,6 +49,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _bare_name(text: str) -> str:
+    """A name, perhaps with its resource before it, as -o name prints it."""
+    resource, slash, name = text.rpartition("/")
+    if slash and resource not in _RESOURCES:
+        raise typer.BadParameter(f"{text} is no BackgroundJob: give its name, or bgjob/NAME")
+    return name
+
+
+def _name(phases: frozenset[Phase] = frozenset(Phase)) -> Any:
+    """The argument for names of jobs, of which those in these phases are suggested."""
+    return typer.Argument(
+        metavar="NAME",
+        help="The name of a BackgroundJob, also as bgjob/NAME.",
+        autocompletion=suggestions.jobs(phases),
+        parser=_bare_name,
+    )
+
 
 Namespace = Annotated[
     str | None,
@@ -76,12 +101,7 @@ OperatorNamespace = Annotated[
 Output = Annotated[
     Format | None, typer.Option("--output", "-o", help="Print it for a program to read.")
 ]
-AnyName = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="The name of a BackgroundJob.", autocompletion=suggestions.jobs()
-    ),
-]
+AnyName = Annotated[str, _name()]
 Class = Annotated[
     str | None,
     typer.Option("--class", help="Of this class.", autocompletion=suggestions.classes),
@@ -310,14 +330,7 @@ def explain(
 
 @app.command()
 def wait(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.UNFINISHED),
-        ),
-    ],
+    names: Annotated[list[str], _name(changes.UNFINISHED)],
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -365,14 +378,7 @@ def logs(
 
 @app.command()
 def cancel(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.CANCEL.phases),
-        ),
-    ] = None,
+    names: Annotated[list[str] | None, _name(changes.CANCEL.phases)] = None,
     reason: Annotated[
         str | None, typer.Option(help="Why, for whoever reads the job later.")
     ] = None,
@@ -397,14 +403,7 @@ def cancel(
 
 @app.command()
 def retry(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.RETRY.phases),
-        ),
-    ] = None,
+    names: Annotated[list[str] | None, _name(changes.RETRY.phases)] = None,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="All that have Failed.")] = False,
     class_: Class = None,
     selector: Selector = None,
@@ -423,14 +422,7 @@ def retry(
 
 @app.command()
 def start(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.START.phases),
-        ),
-    ],
+    names: Annotated[list[str], _name(changes.START.phases)],
     output: Output = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -443,14 +435,7 @@ def start(
 
 @app.command()
 def suspend(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.SUSPEND.phases),
-        ),
-    ],
+    names: Annotated[list[str], _name(changes.SUSPEND.phases)],
     output: Output = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -463,14 +448,7 @@ def suspend(
 
 @app.command()
 def resume(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            help="Names of BackgroundJobs.",
-            autocompletion=suggestions.jobs(changes.RESUME.phases),
-        ),
-    ],
+    names: Annotated[list[str], _name(changes.RESUME.phases)],
     output: Output = None,
     namespace: Namespace = None,
     context: Context = None,
