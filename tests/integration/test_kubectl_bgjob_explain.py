@@ -154,7 +154,7 @@ def test_class_limit(jobs: Jobs, name: str, operator: Operator) -> None:
     explanation = explain(jobs, name)
     assert f"runtime {class_} runs as many jobs as it may, 1" in explanation["cause"]
     assert f"It is the next of runtime {class_} to start." in explanation["cause"]
-    assert commands(explanation) == [_EDIT_RUNTIMES]
+    assert commands(explanation) == [*_start(jobs, name), _EDIT_RUNTIMES]
     change(jobs, f"{name}-holder", cancelled=True)
     assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"
 

@@ -152,7 +152,7 @@ CASES = [
         "(maxConcurrent). Raise startRequests by one to go first. 1 job is ahead of runtime shop: "
         "1 of High priority.",
         ("12:05:00", "it has a claim to every fourth start"),
-        [EDIT.format("bgjobs-runtimes")],
+        [*START, EDIT.format("bgjobs-runtimes")],
         id="class limit",
     ),
     pytest.param(

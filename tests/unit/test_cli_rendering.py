@@ -41,7 +41,7 @@ Attempts  1 of 3 ended (2 retries = 3 - 1 for Low priority)
 Unknown   You may not see ConfigMap bgjobs-allowlist.
 
 To change that
-  start it now, before all others
+  let it start before all others that wait
     kubectl bgjob start stock -n shop
     kubectl patch bgjob stock -n shop --type=merge -p '{"spec":{"startRequests":1}}'
 

@@ -27,9 +27,9 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]
     operator_namespace: str
 
-    def start(self) -> Remedy:
+    def start(self, what: str = "start it now, before all others") -> Remedy:
         return Remedy(
-            what="start it now, before all others",
+            what=what,
             bgjob=self._bgjob("start"),
             kubectl=self.patch(startRequests=self.job.spec.start_requests + 1),
         )
@@ -204,14 +204,12 @@ def remedies(status: Status, commands: Commands, holds: Holds) -> tuple[Remedy, 
 
 
 def _queued(commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
-    found = []
+    found = [commands.start("let it start before all others that wait")]
     if holds.runtime_is_full:
         what = f"let more jobs of runtime {holds.runtime} run at once: raise its maxConcurrent"
         found.append(commands.edit(RUNTIMES, what))
-    else:
-        found.append(commands.start())
-        if commands.job.spec.priority is not Priority.HIGH:
-            found.append(commands.raise_priority())
+    elif commands.job.spec.priority is not Priority.HIGH:
+        found.append(commands.raise_priority())
     if holds.operator_limit:
         found.append(
             commands.operators(
