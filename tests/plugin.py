@@ -1,6 +1,7 @@
 """kubectl bgjob as people run it: a program of its own, with a kubeconfig."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,6 +28,23 @@ def run(
         [str(PROGRAM), *arguments],
         input=standard_input,
         env={"HOME": str(chosen.parent), "KUBECONFIG": str(chosen), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_WITHIN_S,
+    )
+
+
+def in_shell(
+    server: Server, command: str, kubeconfig: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command as it is shown to people, with kubectl and its plugin on the PATH."""
+    chosen = kubeconfig or server.control_plane.kubeconfig
+    path = f"{PROGRAM.parent}:{server.control_plane.kubectl.parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euc", command],
+        env={"PATH": path, "HOME": str(chosen.parent), "KUBECONFIG": str(chosen)},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

@@ -1,7 +1,7 @@
 """Explain tells the true cause, the next time where there is one, and what changes it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from tests import operating, watching
 from tests import server as api
 from tests.operating import LEASE, Operator
-from tests.plugin import commands, explain
+from tests.plugin import commands, explain, in_shell
 from tests.server import Jobs
 from tests.watching import (
     allow,
@@ -249,7 +249,16 @@ def test_unschedulable(jobs: Jobs, name: str) -> None:
         f"kubectl describe pod -l bgjobs.dev/uid={uid} -n {jobs.namespace}",
         _EDIT_RUNTIMES,
     ]
+    for number, command in enumerate(commands(explanation)[2:], start=1):
+        done = in_shell(jobs.server, command)
+        assert done.returncode == 0, done.stderr
+        replaced = wait(jobs, name, _has_under_way(number + 1))["status"]
+        assert [each["outcome"] for each in replaced["attempts"]] == ["Suspended"] * number
     change(jobs, name, cancelled=True)
+
+
+def _has_under_way(attempt: int) -> Callable[[Any], bool]:
+    return lambda job: job["status"].get("jobRef", {}).get("attempt") == attempt
 
 
 def test_out_of_memory(jobs: Jobs, name: str) -> None:

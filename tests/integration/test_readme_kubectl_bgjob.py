@@ -1,6 +1,5 @@
 """The table of README.md: each command of the plugin does what the one beside it does."""
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from tests import server as api
 from tests import watching
-from tests.plugin import PROGRAM, readme_rows
+from tests.plugin import PROGRAM, in_shell, readme_rows
 from tests.server import Jobs
 from tests.watching import submit, wait_finished
 
@@ -34,16 +33,7 @@ def _kubectl(jobs: Jobs, command: str) -> str:
     config.write_text(
         content.replace("  context:\n", f"  context:\n    namespace: {jobs.namespace}\n")
     )
-    path = f"{PROGRAM.parent}:{control_plane.kubectl.parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euc", command],
-        env={"PATH": path, "HOME": str(config.parent), "KUBECONFIG": str(config)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = in_shell(jobs.server, command, config)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

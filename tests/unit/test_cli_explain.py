@@ -48,9 +48,11 @@ EDIT = "kubectl edit configmap {} -n bgjobs-system"
 START = ["kubectl bgjob start stock -n shop", f'{PATCH} \'{{"spec":{{"startRequests":1}}}}\'']
 RETRY = ["kubectl bgjob retry stock -n shop", f'{PATCH} \'{{"spec":{{"retryRequests":1}}}}\'']
 DESCRIBE = f"kubectl describe pod -l bgjobs.dev/uid={UID} -n shop"
+IS_SEEN = "kubectl wait bgjob/stock -n shop '--for=jsonpath={.status.reason}=Suspended'"
 REPLACE_POD = [
-    "kubectl bgjob suspend stock -n shop && kubectl bgjob resume stock -n shop",
-    f'{PATCH} \'{{"spec":{{"suspend":true}}}}\' && {PATCH} \'{{"spec":{{"suspend":false}}}}\'',
+    f"kubectl bgjob suspend stock -n shop && {IS_SEEN} && kubectl bgjob resume stock -n shop",
+    f'{PATCH} \'{{"spec":{{"suspend":true}}}}\' && {IS_SEEN} '
+    f'&& {PATCH} \'{{"spec":{{"suspend":false}}}}\'',
 ]
 
 

@@ -59,11 +59,16 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def begin_again(self) -> Remedy:
-        """A pod keeps the settings that it was created with; a new one costs no retry this way."""
+        """A pod keeps the settings that it was created with; a new one costs no retry this way.
+
+        The operator may never see a suspend that is taken back at once.
+        """
+        told = "--for=jsonpath={.status.reason}=Suspended"
+        is_seen = self.kubectl("wait", f"bgjob/{self.job.metadata.name}", then=(told,))
         return Remedy(
             what="then replace its pod, which costs no retry",
-            bgjob=f"{self._bgjob('suspend')} && {self._bgjob('resume')}",
-            kubectl=f"{self.patch(suspend=True)} && {self.patch(suspend=False)}",
+            bgjob=f"{self._bgjob('suspend')} && {is_seen} && {self._bgjob('resume')}",
+            kubectl=f"{self.patch(suspend=True)} && {is_seen} && {self.patch(suspend=False)}",
         )
 
     def unpause(self, key: str) -> Remedy:
