@@ -13,7 +13,7 @@ from bgjobs.cli import cluster as api
 from bgjobs.cli.bulk import Selection
 from bgjobs.cli.changes import Change
 from bgjobs.cli.cluster import Cluster
-from bgjobs.cli.errors import CommandError, sentence
+from bgjobs.cli.errors import CommandError
 from bgjobs.cli.explain import explain as explain_facts
 from bgjobs.cli.listing import show_jobs
 from bgjobs.cli.observe import observe
@@ -238,11 +238,10 @@ def _each(cluster: Cluster, names: Sequence[str], do: Callable[[str], None]) -> 
     failed = []
     for name in names:
         try:
-            do(name)
-        except (CommandError, ApiException) as error:
-            is_ours = isinstance(error, CommandError)
-            said = error if is_ours else sentence(error, cluster.client.configuration.host)
-            print(f"error: {said}", file=sys.stderr)
+            with api.errors_told(cluster):
+                do(name)
+        except CommandError as error:
+            print(f"error: {error}", file=sys.stderr)
             failed.append(name)
     return not failed
 

@@ -69,10 +69,17 @@ def connected(
         operator_namespace=operator_namespace,
         flags=tuple(word for name, value in given.items() if value for word in (name, value)),
     )
-    try:
+    with errors_told(cluster):
         yield cluster
+
+
+@contextmanager
+def errors_told(cluster: Cluster) -> Iterator[None]:
+    """Raises what the API server refuses or does not answer within the block as CommandError."""
+    try:
+        yield
     except API_ERRORS as error:
-        raise CommandError(sentence(error, settings.host)) from error
+        raise CommandError(sentence(error, cluster.client.configuration.host)) from error
 
 
 def _configure(settings: Configuration, kubeconfig: str | None, context: str | None) -> str:
