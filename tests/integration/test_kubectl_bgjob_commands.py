@@ -80,11 +80,13 @@ def test_a_dry_run_creates_nothing(jobs: Jobs, name: str) -> None:
 
 
 def test_submit_says_what_the_api_server_says(jobs: Jobs, name: str) -> None:
-    assert "class no.such.Job (method handle) is not on the allowlist" in (
-        _refusal(jobs, "submit", "no.such.Job")
+    assert _refusal(jobs, "submit", "no.such.Job").startswith(
+        "class no.such.Job (method handle) is not on the allowlist: check the spelling, or ask "
     )
-    assert "priority must be the name High, Medium or Low" in (
-        _refusal(jobs, "submit", CLASS, "--priority", "Urgent")
+    wrong = ("--priority", "Urgent", "--retries", "-5")
+    assert _refusal(jobs, "submit", CLASS, *wrong) == (
+        "spec.retries in body should be greater than or equal to 0; spec.priority: priority must "
+        "be the name High, Medium or Low, or the number 1, 2 or 3 without quotes"
     )
     bgjob(jobs, "submit", CLASS, "--name", name)
     assert _refusal(jobs, "submit", CLASS, "--name", name) == (
@@ -321,7 +323,9 @@ def test_one_name_that_fails_does_not_keep_a_command_from_the_others(jobs: Jobs,
         wait(jobs, each, phase("Cancelled"))
     refused = plugin.run(jobs.server, "start", *names, "-n", jobs.namespace)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert [line[:7] for line in refused.stderr.splitlines()] == ["error: ", "error: "]
+    assert [line.split(": ")[:3] for line in refused.stderr.splitlines()] == [
+        ["error", each, "spec.startRequests"] for each in names
+    ]
     waited = plugin.run(jobs.server, "wait", *given, "-n", jobs.namespace)
     assert (waited.returncode, waited.stdout.splitlines()) == (
         1,
@@ -571,7 +575,24 @@ def test_a_kubeconfig_that_is_none(jobs: Jobs, tmp_path: Path, text: str) -> Non
     file = tmp_path / "kubeconfig"
     file.write_text(text)
     said = _refusal(jobs, "list", "--kubeconfig", str(file))
-    assert said.startswith("The kubeconfig cannot be used: ")
+    assert said.startswith(("The kubeconfig cannot be used: ", "The kubeconfig has no "))
+
+
+def test_no_kubeconfig_at_all_is_told(jobs: Jobs) -> None:
+    assert _refusal(jobs, "list", "--kubeconfig", "/no/such/file") == (
+        "There is no kubeconfig at /no/such/file: name one by --kubeconfig or in KUBECONFIG."
+    )
+
+
+def test_a_kubeconfig_needs_no_current_context(jobs: Jobs, tmp_path: Path) -> None:
+    file = _kubeconfig(jobs, tmp_path)
+    content = yaml.safe_load(file.read_text())
+    name = content.pop("current-context")
+    file.write_text(yaml.safe_dump(content))
+    assert _refusal(jobs, "list", kubeconfig=file) == (
+        f"The kubeconfig has no current-context: choose one by --context: {name}."
+    )
+    assert bgjob(jobs, "list", "--context", name, "-o", "json", kubeconfig=file)
 
 
 def test_a_context_is_chosen_by_its_name_and_brings_its_namespace(
@@ -592,7 +613,7 @@ def test_a_context_is_chosen_by_its_name_and_brings_its_namespace(
     chosen = f"--context other --kubeconfig {file}"
     assert [command for command in commands if chosen not in command] == []
     assert plugin.run(jobs.server, "list", "--context", "none").stderr.startswith(
-        "error: The kubeconfig cannot be used: "
+        "error: The kubeconfig has no context none: choose one by --context: "
     )
 
 
@@ -604,7 +625,7 @@ def test_what_is_forbidden_is_said_as_the_api_server_says_it(jobs: Jobs, tmp_pat
     assert _refusal(jobs, "list", kubeconfig=kubeconfig) == (
         'backgroundjobs.bgjobs.dev is forbidden: User "system:serviceaccount:default:default" '
         'cannot list resource "backgroundjobs" in API group "bgjobs.dev" in the namespace '
-        f'"{jobs.namespace}"'
+        f'"{jobs.namespace}": ask the platform team for a role that may.'
     )
 
 

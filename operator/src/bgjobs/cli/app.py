@@ -241,7 +241,8 @@ def _each(cluster: Cluster, names: Sequence[str], do: Callable[[str], None]) -> 
             with api.errors_told(cluster):
                 do(name)
         except CommandError as error:
-            print(f"error: {error}", file=sys.stderr)
+            whose = "" if len(names) == 1 or name in str(error) else f"{name}: "
+            print(f"error: {whose}{error}", file=sys.stderr)
             failed.append(name)
     return not failed
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 from urllib3 import Retry
 
 from bgjobs.cli.errors import API_ERRORS, CommandError, sentence, status_object
@@ -88,17 +89,39 @@ def _configure(settings: Configuration, kubeconfig: str | None, context: str | N
         if _in_pod() and not (kubeconfig or context):
             config.load_incluster_config(client_configuration=settings)
             return _SERVICE_ACCOUNT_NAMESPACE.read_text()
+        chosen, content = _context(kubeconfig, context)
         with _errors_raised():
-            config.load_kube_config(kubeconfig, context, client_configuration=settings)
-        contexts, active = config.list_kube_config_contexts(kubeconfig)
-        chosen = next((c for c in contexts if c["name"] == context), active)
-        return chosen["context"].get("namespace") or "default"
+            config.load_kube_config(kubeconfig, chosen, client_configuration=settings)
+        return content.get("namespace") or "default"
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         why = " ".join(str(error).split())
         raise CommandError(f"The kubeconfig cannot be used: {why}") from error
     # Whatever else a file may hold: the client has no error of its own for it.
     except (TypeError, AttributeError, LookupError, ValueError) as error:
         raise CommandError("The kubeconfig cannot be used: it is malformed.") from error
+
+
+def _context(kubeconfig: str | None, name: str | None) -> tuple[str, Object]:
+    """The context of that name, else the current one. Raises CommandError where there is none."""
+    found, current = contexts(kubeconfig)
+    chosen = name or current
+    if chosen in found:
+        return chosen, found[chosen]
+    problem = f"no context {chosen}" if chosen else "no current-context"
+    choice = f"choose one by --context: {', '.join(found)}" if found else "it has none at all"
+    raise CommandError(f"The kubeconfig has {problem}: {choice}.")
+
+
+def contexts(kubeconfig: str | None) -> tuple[dict[str, Object], str]:
+    """Each context by its name, and the current one's name. Raises CommandError."""
+    location = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    merged = KubeConfigMerger(location).config
+    if merged is None:
+        raise CommandError(
+            f"There is no kubeconfig at {location}: name one by --kubeconfig or in KUBECONFIG."
+        )
+    found = {each.value["name"]: each.value["context"] for each in merged["contexts"]}
+    return found, merged.safe_get("current-context") or ""
 
 
 @contextmanager

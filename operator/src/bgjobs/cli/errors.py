@@ -1,6 +1,7 @@
 """What goes wrong, in one plain sentence each."""
 
 import json
+import re
 from typing import Any
 
 from kubernetes.client import ApiException
@@ -33,7 +34,9 @@ def sentence(error: Exception, server: str) -> str:
             "This cluster has no BackgroundJobs: install bgjobs first, or choose another cluster "
             "with --context."
         )
-    return said
+    if error.status == 403 and not _causes(error):
+        return f"{said}: ask the platform team for a role that may."
+    return "; ".join(_causes(error)) or said
 
 
 def message(error: ApiException) -> str:
@@ -41,6 +44,27 @@ def message(error: ApiException) -> str:
     status = status_object(error)
     said = (status or {}).get("message") or error.body or error.reason or f"HTTP {error.status}"
     return " ".join(str(said).split())
+
+
+_NOISE = re.compile(
+    r"""^(?:Invalid\ value:\ (?:"(?:[^"\\]|\\.)*"|[^\s:]*):\ |Forbidden:\ )"""
+    r"""|^ValidatingAdmissionPolicy\ '\S+'\ with\ binding\ '\S+'\ denied\ request:\ """,
+    re.VERBOSE,
+)
+_UNCHECKED = "some validation rules were not checked"
+
+
+def _causes(error: ApiException) -> list[str]:
+    """What is wrong with which field, without how the API server came to find it."""
+    found = []
+    details = (status_object(error) or {}).get("details") or {}
+    for cause in details.get("causes") or ():
+        field, text = cause.get("field", ""), " ".join(str(cause.get("message", "")).split())
+        if text and _UNCHECKED not in text:
+            said = _NOISE.sub("", text)
+            is_named = not field.startswith(("spec", "metadata")) or said.startswith(field)
+            found.append(said if is_named else f"{field}: {said}")
+    return list(dict.fromkeys(found))
 
 
 def status_object(error: ApiException) -> dict[str, Any] | None:

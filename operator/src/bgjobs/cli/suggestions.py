@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 import typer
-from kubernetes import config
 
 from bgjobs.cli import cluster as api
 from bgjobs.cli.bulk import field_selector
@@ -73,10 +72,10 @@ classes, methods, runtimes, namespaces = map(_suggest, (_classes, _methods, _run
 
 def contexts(context: typer.Context, incomplete: str) -> Suggestions:
     try:
-        found, _ = config.list_kube_config_contexts(context.params.get("kubeconfig"))
+        found, _ = api.contexts(context.params.get("kubeconfig"))
     except Exception:
         return []
-    return [(each["name"], "") for each in found if each["name"].startswith(incomplete)]
+    return [(name, "") for name in found if name.startswith(incomplete)]
 
 
 def priorities(incomplete: str) -> list[str]:
