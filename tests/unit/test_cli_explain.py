@@ -24,6 +24,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.observation import PodPhase, Waiting
 from bgjobs.domain.queue_report import QueueReport
 from bgjobs.domain.resource import (
+    AttemptOutcome,
     BackgroundJob,
     JobRef,
     Phase,
@@ -508,3 +509,11 @@ def test_commands_name_the_cluster_that_was_asked() -> None:
         "kubectl patch bgjob stock -n shop --context prod --type=merge "
         '-p \'{"spec":{"suspend":false}}\'',
     ]
+
+
+def test_as_many_attempts_are_allowed_as_the_operator_tells() -> None:
+    deferred = attempt(AttemptOutcome.DEFERRED)
+    status = Status(attempts=(deferred,), attempts_total=1, deferrals=1, reason=Reason.RUNNING)
+    found = explained(background_job(status), child=child_job(1, 2), pod=running())
+    assert found.cause.startswith("Attempt 2 of 5 runs on ")
+    assert (found.attempts.in_this_run, found.attempts.allowed_in_this_run) == (1, 5)

@@ -378,6 +378,9 @@ def test_a_deferral_costs_no_retry_and_waits(said: str, pause: float) -> None:
     assert (job.status.retries_used, job.status.deferrals) == (0, 1)
     assert job.status.next_attempt_time == due
     assert "That costs no retry. Attempt 2 starts at" in job.status.message
+    assert job.status.message.startswith("Attempt 1 of 5 ")
+    under_way = decide(see(job, child_job(1, 2)), CONFIG, due).status
+    assert under_way.message.startswith("Attempt 2 of 5 ")
     start = decide(see(job), CONFIG, due).start
     assert start is not None
     assert start.attempt == 2

@@ -419,7 +419,7 @@ def _attempts(job: BackgroundJob) -> Attempts:
     return Attempts(
         run=status.run,
         in_this_run=status.next_attempt - 1,
-        allowed_in_this_run=None if status.finished else attempts_allowed(job),
+        allowed_in_this_run=None if status.finished else attempts_allowed(job.spec, status),
         retries=priority.explain_retries(job.spec),
         in_all=status.attempts_total,
         latest=status.attempts,

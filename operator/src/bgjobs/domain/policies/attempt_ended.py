@@ -49,7 +49,7 @@ def attempt_ended(seen: Observation, _: Configuration, now: datetime) -> Decisio
     if end is None:
         return None
     status = _recorded(seen, seen.child, end, now)
-    number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
+    number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job.spec, status)}"
     match end.outcome:
         case AttemptOutcome.SUCCEEDED:
             too_late = " The cancel came too late." if seen.job.spec.cancelled else ""

@@ -16,6 +16,7 @@ from bgjobs.domain.resource import (
     JobRef,
     Phase,
     Reason,
+    Spec,
     Status,
     cut,
 )
@@ -51,11 +52,14 @@ def observed(job: BackgroundJob) -> Status:
     )
 
 
-def attempts_allowed(job: BackgroundJob) -> int:
-    """Attempts of this run, if all fail; those that cost no retry come on top."""
-    status = job.status
-    free = status.next_attempt - 1 - status.retries_used
-    return 1 + priority.effective_retries(job.spec) + max(0, free)
+def attempts_allowed(spec: Spec, status: Status) -> int:
+    """Attempts of this run, if all to come fail; those that cost no retry come on top."""
+    free = (
+        min(status.disruptions, _MAX_DISRUPTIONS_A_RUN)
+        + min(status.deferrals, _MAX_DEFERRALS_A_RUN)
+        + min(status.suspensions, _MAX_SUSPENSIONS_A_RUN)
+    )
+    return 1 + priority.effective_retries(spec) + free
 
 
 def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:

@@ -29,7 +29,7 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
         return Decision(status=because(status, Reason.NODE_UNREACHABLE, lost))
     if seen.child.deleting or seen.child.gone:
         return Decision(status=seen.job.status, look_again_at=now + _LOOK_AGAIN_AFTER)
-    number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job)}"
+    number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job.spec, status)}"
     if seen.pod is not None and seen.pod.phase is not PodPhase.PENDING:
         since = f" since {clock(seen.pod.started)}" if seen.pod.started else ""
         message = f"{number} runs on {seen.pod.node_name}{since}."
