@@ -145,6 +145,22 @@ def test_wait_tells_each_state_once(server: Server, bgjob: Command) -> None:
     assert told(said) == [f"{NAME} Pending: It is queued.", f"{NAME} Running: It runs."]
 
 
+def test_wait_gives_up_after_its_timeout(server: Server, bgjob: Command) -> None:
+    server.jobs = [job("Pending", "It is queued.")]
+    exit_code, printed, said = bgjob("wait", NAME, "--timeout", "1s")
+    assert (exit_code, printed) == (1, "")
+    assert said.splitlines()[-1] == (
+        f"error: {NAME} is still Pending (It is queued.): it goes on; wait again, or see kubectl "
+        f"bgjob explain {NAME} -n shop"
+    )
+
+
+def test_a_timeout_that_is_no_time_is_a_usage_error(bgjob: Command) -> None:
+    exit_code, _, said = bgjob("wait", NAME, "--timeout", "soon")
+    assert exit_code == 2
+    assert "soon is no length of time: give 90, 30s, 5m or 1h" in said
+
+
 @pytest.mark.parametrize("then", [None, job("Pending", "New.", uid="another")])
 def test_wait_ends_when_the_job_is_gone(server: Server, bgjob: Command, then: Any) -> None:
     server.jobs = [job("Pending", "It is queued."), then]
@@ -231,6 +247,20 @@ def test_logs_follows_one_attempt_after_the_other(server: Server, bgjob: Command
     exit_code, printed, said = bgjob("logs", NAME, "--follow")
     assert (exit_code, printed) == (0, "first\nsecond, without an end of line")
     assert "(Attempt 1, pod pod-1-1)\n(Attempt 2, pod pod-1-2)\n" in said
+    assert told(said)[-1] == f"{NAME} Succeeded: Attempt 1 of 4 succeeded."
+
+
+def test_nothing_of_an_attempt_is_told_after_its_log(server: Server, bgjob: Command) -> None:
+    starts, runs = job("Pending", "It starts."), job("Running", "It runs.")
+    server.jobs, server.pods, server.logs = [starts], [pod(1)], {"pod-1-1": b"all of it\n"}
+    server.events = [[{"type": "MODIFIED", "object": each} for each in (runs, DONE)]]
+    exit_code, printed, said = bgjob("logs", NAME, "--follow")
+    assert (exit_code, printed) == (0, "all of it\n")
+    assert told(said) == [
+        f"{NAME} Pending: It starts.",
+        "1, pod pod-1-1)",
+        f"{NAME} Succeeded: Attempt 1 of 4 succeeded.",
+    ]
 
 
 def test_logs_waits_for_an_attempt_that_has_not_begun(server: Server, bgjob: Command) -> None:

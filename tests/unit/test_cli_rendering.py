@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from bgjobs.cli.rendering import (
     dump,
     explanation_data,
     printable,
+    progress,
     show_explanation,
     span,
 )
@@ -127,3 +129,30 @@ def test_what_steers_a_terminal_is_escaped(text: str, want: str) -> None:
 )
 def test_a_span_of_time_has_two_units(seconds: int, want: str) -> None:
     assert span(timedelta(seconds=seconds)) == want
+
+
+@pytest.mark.parametrize(
+    ("terminal", "want"),
+    [
+        pytest.param(
+            {"force_terminal": True, "width": 40},
+            [
+                "    0s  stock Pending: Attempt 1 of 4 is",
+                "        about to start.",
+            ],
+            id="a terminal",
+        ),
+        pytest.param(
+            {"force_terminal": False, "width": 40},
+            ["    0s  stock Pending: Attempt 1 of 4 is about to start."],
+            id="a pipe",
+        ),
+    ],
+)
+def test_progress_is_wrapped_at_words_and_never_cut(
+    terminal: dict[str, Any], want: list[str]
+) -> None:
+    text = io.StringIO()
+    console = Console(file=text, color_system=None, highlight=False, markup=False, **terminal)
+    progress(console)(background_job(Status(message="Attempt 1 of 4 is about to start.")))
+    assert text.getvalue().splitlines() == want

@@ -1,6 +1,8 @@
 """The commands of kubectl bgjob."""
 
+import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +32,7 @@ from bgjobs.cli.rendering import (
     show_explanation,
 )
 from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
-from bgjobs.domain.resource import GROUP, KIND, Phase, Priority, parse
+from bgjobs.domain.resource import GROUP, KIND, Phase, Priority, delay_seconds, parse
 from bgjobs.domain.runtimes import DEFAULT
 
 _FORBIDDEN = 403
@@ -57,6 +59,14 @@ def _bare_name(text: str) -> str:
     if slash and resource not in _RESOURCES:
         raise typer.BadParameter(f"{text} is no BackgroundJob: give its name, or bgjob/NAME")
     return name
+
+
+def _seconds(text: object) -> float:
+    """Of the option's text, or of its default."""
+    try:
+        return delay_seconds(submitting.int_or_text(str(text)) or 0)
+    except ValueError:
+        raise typer.BadParameter(f"{text} is no length of time: give 90, 30s, 5m or 1h") from None
 
 
 def _name(phases: frozenset[Phase] = frozenset(Phase)) -> Any:
@@ -196,7 +206,10 @@ def submit(
             finished = following.until_finished(
                 cluster, cluster.namespace, job["metadata"]["name"], tell, print_from
             )
-            _end(finished, output)
+            if follow and output is None and finished["status"]["phase"] == Phase.SUCCEEDED:
+                tell(parse(finished))
+            else:
+                _end(finished, output)
 
 
 def _text_of(file: str | None) -> str | None:
@@ -331,16 +344,25 @@ def explain(
 @app.command()
 def wait(
     names: Annotated[list[str], _name(changes.UNFINISHED)],
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="TIME",
+            help="Give up after so long: 90, 30s, 5m or 1h; without a limit if 0.",
+            parser=_seconds,
+        ),
+    ] = 0,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Wait until jobs have finished; fail unless all succeeded."""
     tell = progress(console(stderr=True))
+    deadline = time.monotonic() + timeout if timeout else math.inf
     with api.connected(kubeconfig, context, namespace) as cluster:
 
         def wait_for(name: str) -> None:
-            _end(following.until_finished(cluster, cluster.namespace, name, tell))
+            _end(following.until_finished(cluster, cluster.namespace, name, tell, None, deadline))
 
         if not _each(cluster, names, wait_for):
             raise typer.Exit(1)
@@ -368,7 +390,7 @@ def logs(
         if follow and attempt is None and not job.status.finished:
             begin = following.Number(job.status.run, job.status.next_attempt)
             tell = progress(console(stderr=True))
-            following.until_finished(cluster, cluster.namespace, name, tell, begin)
+            tell(parse(following.until_finished(cluster, cluster.namespace, name, tell, begin)))
         else:
             following.print_log(cluster, job, run, attempt, is_followed=follow)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -173,8 +174,10 @@ def patch_background_job(
     return _request(cluster, "PATCH", path, None, operations, "application/json-patch+json")
 
 
-def watch_background_job(cluster: Cluster, namespace: str, name: str) -> Iterator[Object | None]:
-    """The job as it is, then whenever it changes; None once it is gone.
+def watch_background_job(
+    cluster: Cluster, namespace: str, name: str, deadline: float
+) -> Iterator[Object | None]:
+    """The job as it is, then whenever it changes until the deadline; None once it is gone.
 
     Raises CommandError where there is none at first. Goes on when a watch breaks, and while the
     API server is away for a minute.
@@ -184,8 +187,10 @@ def watch_background_job(cluster: Cluster, namespace: str, name: str) -> Iterato
     failing_since: float | None = None
     while job is not None and job["metadata"]["uid"] == first["metadata"]["uid"]:
         yield job
+        if (left := deadline - time.monotonic()) <= 0:
+            return
         try:
-            yield from _changes(cluster, namespace, job)
+            yield from _changes(cluster, namespace, job, left)
             job = background_job_or_none(cluster, namespace, name)
             failing_since = None
         except API_ERRORS as error:
@@ -197,9 +202,13 @@ def watch_background_job(cluster: Cluster, namespace: str, name: str) -> Iterato
     yield None
 
 
-def _changes(cluster: Cluster, namespace: str, job: Object) -> Iterator[Object]:
+def _changes(
+    cluster: Cluster, namespace: str, job: Object, within_seconds: float
+) -> Iterator[Object]:
     """What happens to a job until its watch ends or tells that it is gone."""
+    limit = {"timeoutSeconds": str(math.ceil(within_seconds))} if within_seconds < math.inf else {}
     query = {
+        **limit,
         "watch": "true",
         "fieldSelector": f"metadata.name={job['metadata']['name']}",
         "resourceVersion": job["metadata"]["resourceVersion"],

@@ -1,5 +1,6 @@
 """Stays with a job: until it has finished, or with what its attempts print."""
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from kubernetes.client import ApiException
 from bgjobs.cli import cluster as api
 from bgjobs.cli.cluster import Cluster
 from bgjobs.cli.errors import CommandError
-from bgjobs.domain.resource import BackgroundJob, parse
+from bgjobs.cli.rendering import printable
+from bgjobs.domain.resource import BackgroundJob, Status, parse
 from bgjobs.kube import labels
 
 Tell = Callable[[BackgroundJob], None]
@@ -28,27 +30,42 @@ FIRST = Number(1, 1)
 
 
 def until_finished(
-    cluster: Cluster, namespace: str, name: str, tell: Tell, print_from: Number | None = None
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    tell: Tell,
+    print_from: Number | None = None,
+    deadline: float = math.inf,
 ) -> Object:
     """Returns the job once it has finished; tells of it whenever it changes before.
 
-    Prints what its attempts print, from that one on. Raises CommandError where it is deleted.
+    Prints what its attempts print, from that one on. Raises CommandError where it is deleted, or
+    unfinished at the deadline, a time of the monotonic clock.
     """
-    printed: set[str] = set()
-    for raw in api.watch_background_job(cluster, namespace, name):
+    printed: dict[str, Number] = {}
+    status: Status | None = None
+    for raw in api.watch_background_job(cluster, namespace, name, deadline):
         if raw is None:
-            break
+            raise CommandError(f"BackgroundJob {name} was deleted before it finished.")
         job = parse(raw)
+        status = job.status
+        # What was said of an attempt before its log ended would be old news after it.
+        is_over = Number(status.run, status.next_attempt) in printed.values()
+        if not (status.finished or is_over):
+            tell(job)
         if print_from is not None:
             _print_logs(cluster, job, print_from, printed)
-        if job.status.finished:
+        if status.finished:
             return raw
-        tell(job)
-    raise CommandError(f"BackgroundJob {name} was deleted before it finished.")
+    assert status is not None
+    raise CommandError(
+        f"{name} is still {status.phase} ({printable(status.message)}): it goes on; wait again, "
+        f"or see kubectl bgjob explain {name} -n {namespace}"
+    )
 
 
 def _print_logs(
-    cluster: Cluster, job: BackgroundJob, print_from: Number, printed: set[str]
+    cluster: Cluster, job: BackgroundJob, print_from: Number, printed: dict[str, Number]
 ) -> None:
     """Prints the logs that have begun, each to its end."""
     for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid):
@@ -56,7 +73,7 @@ def _print_logs(
         if uid in printed or number is None or number < print_from:
             continue
         if _print_log(cluster, pod, number, is_followed=True):
-            printed.add(uid)
+            printed[uid] = number
 
 
 def print_log(

@@ -29,6 +29,7 @@ PHASE_STYLES = {
 
 
 _LABEL_WIDTH = 10
+_TIME_WIDTH = 8
 
 
 class Format(StrEnum):
@@ -85,10 +86,11 @@ def progress(on: Console) -> Callable[[BackgroundJob], None]:
             return
         told = status.message
         after = span(timedelta(seconds=monotonic() - began))
-        line = Text(f"{after:>6}  {job.metadata.name} {status.phase}: {printable(told)}")
-        if on.is_terminal:
-            line.truncate(on.width, overflow="ellipsis")
-        on.print(line, soft_wrap=True)
+        text = Text(f"{job.metadata.name} {status.phase}: {printable(told)}")
+        for number, line in enumerate(_wrapped(on, text, on.width - _TIME_WIDTH)):
+            on.print(
+                Text(("" if number else f"{after:>6}").ljust(_TIME_WIDTH)) + line, soft_wrap=True
+            )
 
     return tell
 
