@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,34 @@ def test_logs_waits_for_an_attempt_that_has_not_begun(server: Server, bgjob: Com
 
     server.instead = answer
     assert bgjob("logs", NAME, "-f")[:2] == (0, "at last\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        (("no-such-command",), 2),
+        (("list", "--phase", "Odd"), 2),
+        (("list", "--priority", "Odd"), 2),
+        (("cancel",), 2),
+        (("cancel", "-A"), 2),
+        (("submit", "shop.jobs.Sync", "--name", "a", "--key", "b"), 2),
+        (("submit", "shop.jobs.Sync", "--param", "odd"), 2),
+        (("pause", "shop.jobs", "--reason", " "), 2),
+        (("explain", NAME), 1),
+    ],
+)
+def test_only_a_wrong_command_line_exits_with_2(
+    server: Server, bgjob: Command, arguments: tuple[str, ...], want: int
+) -> None:
+    server.instead = lambda _: (200, b'{"items": [], "metadata": {}}')
+    if want == 1:
+        server.instead = lambda _: (404, _status(404))
+    assert bgjob(*arguments)[0] == want
+
+
+def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capfd.readouterr().out == f"bgjobs {version('bgjobs')}\n"
 
 
 def test_a_cluster_without_the_resource_is_told(server: Server, bgjob: Command) -> None:

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from bgjobs.cli import cluster as api
 from bgjobs.cli.bulk import Selection
 from bgjobs.cli.changes import Change
 from bgjobs.cli.cluster import Cluster
-from bgjobs.cli.errors import CommandError
+from bgjobs.cli.errors import CommandError, UsageError
 from bgjobs.cli.explain import explain as explain_facts
 from bgjobs.cli.listing import show_jobs
 from bgjobs.cli.observe import observe
@@ -46,6 +47,7 @@ _RESOURCES = frozenset(
 
 app = typer.Typer(
     help="Submit BackgroundJobs, watch them, change them, and ask why they do not run.",
+    epilog="The exit code is 2 where the command line makes no sense, and 1 for any other failure.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -122,6 +124,22 @@ Selector = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"bgjobs {version('bgjobs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it."),
+    ] = False,
+) -> None:
+    pass
+
+
 # Submitting.
 
 
@@ -181,7 +199,7 @@ def submit(
 ) -> None:
     """Submit a job."""
     if name and key:
-        raise CommandError("Give --name or --key, not both: a key makes the name.")
+        raise UsageError("Give --name or --key, not both: a key makes the name.")
     manifest = submitting.manifest(
         class_,
         method,
@@ -318,7 +336,7 @@ def _priority(text: str | None) -> Priority | None:
     try:
         return Priority(int(text)) if text.isdigit() else Priority[text.upper()]
     except (KeyError, ValueError):
-        raise CommandError(f"{text!r} is no priority: give High, Medium or Low.") from None
+        raise UsageError(f"{text!r} is no priority: give High, Medium or Low.") from None
 
 
 @app.command()
@@ -491,7 +509,7 @@ def _selection(
     """None where no jobs are selected but by their names."""
     if not (class_ or selector or all_failed):
         if all_namespaces:
-            raise CommandError("-A goes with --all-failed, --class or -l, which select jobs.")
+            raise UsageError("-A goes with --all-failed, --class or -l, which select jobs.")
         return None
     where = None if all_namespaces else cluster.namespace
     return Selection(where, class_, selector, all_failed)
@@ -507,7 +525,7 @@ def _change(
     yes: bool = False,
 ) -> None:
     if bool(names) == (selection is not None):
-        raise CommandError(
+        raise UsageError(
             f"Say what to {change.verb}: names, or a selection by --all-failed, --class or -l."
         )
     if selection is None:
@@ -542,7 +560,7 @@ def _change_named(
 
 def _is_confirmed(what: str) -> bool:
     if not sys.stdin.isatty():
-        raise CommandError(f"To {what} without being asked, say --yes.")
+        raise UsageError(f"To {what} without being asked, say --yes.")
     print(f"{what[0].upper()}{what[1:]}? [y/N]", end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -587,7 +605,7 @@ def pause(
 ) -> None:
     """Start no more jobs of a class; those that run go on."""
     if not reason.strip():
-        raise CommandError("--reason must say something: the jobs that wait show it.")
+        raise UsageError("--reason must say something: the jobs that wait show it.")
     with api.connected(kubeconfig, context, None, operator_namespace) as cluster:
         _check_class(cluster, class_)
         runtimes = _runtimes(cluster)

@@ -9,11 +9,15 @@ from urllib3.exceptions import HTTPError
 
 
 class CommandError(Exception):
-    """A command ends with this sentence and a non-zero exit code."""
+    """A command ends with this sentence and its exit code."""
 
-    def __init__(self, sentence: str, exit_code: int = 1) -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
+    exit_code = 1
+
+
+class UsageError(CommandError):
+    """The command line itself makes no sense."""
+
+    exit_code = 2
 
 
 API_ERRORS = (ApiException, HTTPError)

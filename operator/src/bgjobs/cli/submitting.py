@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from bgjobs.cli.errors import CommandError
+from bgjobs.cli.errors import CommandError, UsageError
 from bgjobs.domain.names import name_for_key, name_prefix
 from bgjobs.domain.resource import GROUP, KIND, VERSION
 
@@ -22,7 +22,7 @@ def parameters(pairs: Iterable[str], file_text: str | None) -> Object:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (equals and name):
-            raise CommandError(f"--param {pair!r} is not of the form name=value.")
+            raise UsageError(f"--param {pair!r} is not of the form name=value.")
         given[name] = _value(value)
     return given
 
@@ -83,7 +83,7 @@ def labels(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (equals and name):
-            raise CommandError(f"--label {pair!r} is not of the form name=value.")
+            raise UsageError(f"--label {pair!r} is not of the form name=value.")
         found[name] = value
     return found
 
