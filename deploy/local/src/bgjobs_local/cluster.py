@@ -83,7 +83,11 @@ def up(state: Path) -> None:
 def down(state: Path) -> None:
     """Remove the cluster of a state folder: its processes, its traces on the machine, its data."""
     with locked(state, _OTHER):
+        ran = find(state) is not None
+        had_data = cluster_folder(state).exists()
         _remove(state)
+    what = "Stopped the cluster" if ran else "No cluster ran"
+    print(f"{what}{' and removed its data' if had_data else ''}: {state}", flush=True)
 
 
 def load(state: Path, archives: Sequence[Path]) -> None:
