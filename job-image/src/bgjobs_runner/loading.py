@@ -23,8 +23,9 @@ def load(class_path: str, method: str) -> type:
         missing = error.name or "a module"
         if f"{module_name}.".startswith(f"{missing}."):
             raise Refused(
-                f"{class_path} is not in this image: there is no module {missing}."
-                " Copy it to /jobs, or name another image in the runtime"
+                f"{class_path} is not here: there is no module {missing}. In an image, copy it to"
+                " /jobs or name another image in the runtime; on a laptop, run this in the folder"
+                f" that holds {missing}"
             ) from None
         raise Refused(
             f"{class_path} needs {missing}, which is not in this image. Install it there"
