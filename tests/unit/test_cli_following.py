@@ -115,6 +115,7 @@ def attempt(number: int, run: int = 1, **more: Any) -> Any:
         "run": run,
         "attempt": number,
         "jobName": "j",
+        "finish": "2026-01-01T00:00:00Z",
         "outcome": "Failed",
         "reason": "Error",
         **more,

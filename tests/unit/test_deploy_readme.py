@@ -25,7 +25,7 @@ def test_it_lists_every_setting_of_the_operator_with_its_default() -> None:
     section = _section("Settings of the operator")
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", section, re.MULTILINE)
     defaults = {
-        field.encode_name: "-" if field.default is msgspec.NODEFAULT else str(field.default)
+        field.encode_name: {msgspec.NODEFAULT: "-", None: ""}.get(field.default, str(field.default))
         for field in msgspec.structs.fields(Settings)
     }
     assert dict(rows) == defaults
