@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bgjobs.domain.policies.start import due
 from bgjobs.domain.resource import BackgroundJob
 from bgjobs.mirror.schema import MAX_USER_CHARACTERS, RESOURCE_VERSION_DIGITS
 
@@ -27,8 +28,12 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
         "message": status.message[:1024],
         "run": status.run,
         "attempts_total": status.attempts_total,
+        "attempts_of_run": status.next_attempt - 1,
+        "retries_used": status.retries_used,
+        "disruptions": status.disruptions,
         "run_seconds": status.run_seconds,
         "created_at": naive(metadata.creation_timestamp),
+        "could_start_at": None if status.finished else naive(due(job)),
         "next_attempt_at": naive(status.next_attempt_time),
         "started_at": naive(status.start_time),
         "completed_at": naive(status.completion_time),
@@ -37,9 +42,11 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
 
 
 def details_row(job: BackgroundJob) -> dict[str, Any]:
-    result = job.status.result
+    result, spec = job.status.result, msgspec.to_builtins(job.spec)
+    spec.pop("parameters", None)
     return {
         "uid": job.metadata.uid,
+        "spec": msgspec.json.encode(spec).decode(),
         "parameters": msgspec.json.encode(job.spec.parameters).decode(),
         "result": None if result is None else msgspec.json.encode(result).decode(),
         "resource_version": padded(job.metadata.resource_version),
