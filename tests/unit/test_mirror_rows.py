@@ -53,13 +53,14 @@ def test_a_row_says_what_the_job_is_and_how_it_stands() -> None:
         "next_attempt_at": None,
         "started_at": datetime(2030, 1, 31, 12, 0, 1),
         "completed_at": datetime(2030, 1, 31, 12, 0, 4),
+        "error_group": None,
         "resource_version": "0" * 36 + "100",
     }
 
 
 def test_the_rows_fill_every_column_but_those_that_are_not_of_the_state() -> None:
     job = background_job()
-    assert set(job_row(job)) == set(JOBS.c.keys()) - {"deleted_at", "epoch", "error_group"}
+    assert set(job_row(job)) == set(JOBS.c.keys()) - {"deleted_at", "epoch"}
     assert set(details_row(job)) == set(JOB_DETAILS.c.keys()) - {"epoch"}
     [action] = action_rows(background_job(who=Who(created_by="ann")))
     assert set(action) == set(ACTIONS.c.keys())

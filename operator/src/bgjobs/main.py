@@ -40,6 +40,7 @@ from bgjobs.kube import configmaps, paths
 from bgjobs.kube.api import Api, ApiError, connect, in_words
 from bgjobs.kube.clock import ServerClock, boot_seconds
 from bgjobs.kube.views import Views
+from bgjobs.mirror.database import connect as connect_database
 from bgjobs.mirror.writer import MirrorWriter
 from bgjobs.settings import Settings
 
@@ -55,7 +56,7 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
-        database = sa.create_engine(settings.database_url, pool_pre_ping=True)
+        database = connect_database(settings.database_url)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -102,7 +103,8 @@ async def _run(settings: Settings, database: sa.Engine) -> int:
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.error("the API server cannot be reached: %s", in_words(error))
             return 1
-        mirror = MirrorWriter(database)
+        history = timedelta(days=settings.history_days) if settings.history_days else None
+        mirror = MirrorWriter(database, history)
         mirror.start()
         try:
             await _operate(settings, elector, api, clock, mirror)
@@ -127,6 +129,7 @@ class Parts(NamedTuple):
     resync: Resync
     slow_starts: SlowStarts
     pods: PodWatch
+    mirror: MirrorWriter
 
 
 def assemble(
@@ -178,6 +181,7 @@ def assemble(
         resync=Resync(api, views, queue, mirror, retention, now),
         slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
         pods=PodWatch(api, views, queue),
+        mirror=mirror,
     )
 
 
@@ -247,6 +251,7 @@ async def _lead(
     await parts.configuration.read.wait()
     await until_done("the first look at what there is", resync.catch_up)
     parts.reconciler.take_over()
+    parts.mirror.lead()
     parts.configuration.lead()
     workers = Workers(queue, parts.reconciler.reconcile, now, parts.views.name)
     with closing(parts.reconciler):

@@ -48,6 +48,8 @@ class Settings(
     """The same where the attempt did not succeed."""
     sweep_seconds: Annotated[int, msgspec.Meta(ge=1)] = 300
     """How often every BackgroundJob is read, for the mirror and to delete what has expired."""
+    history_days: Annotated[int, msgspec.Meta(ge=0)] = 90
+    """How long the mirror keeps what is gone from the cluster; 0 for ever."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 32
     """Reconciliations that may wait for the API server at once."""
     http_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080

@@ -3,9 +3,9 @@
 import os
 import sys
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from bgjobs.mirror.database import connect
 from bgjobs.mirror.migrate import upgrade
 
 
@@ -15,7 +15,7 @@ def main() -> int:
         print("set BGJOBS_DATABASE_URL, for example mysql+pymysql://...", file=sys.stderr)
         return 2
     try:
-        upgrade(sa.create_engine(url))
+        upgrade(connect(url))
     except (SQLAlchemyError, ImportError) as error:
         print(f"the schema was not upgraded: {error}", file=sys.stderr)
         return 1

@@ -157,6 +157,8 @@ ATTEMPTS = Table(
     Column("could_start_at", DateTime),
     Column("started_at", DateTime, doc="null if it never ran"),
     Column("finished_at", DateTime, nullable=False),
+    Column("wait_seconds", Float, doc="from could_start_at to started_at; null if it never ran"),
+    Column("run_seconds", Float, doc="from started_at to finished_at; null if it never ran"),
     Column("peak_memory_bytes", BigInteger),
     Column("memory_limit_bytes", BigInteger),
     Column("cpu_seconds", Float),

@@ -95,6 +95,8 @@ def _create_tables() -> None:
         sa.Column("could_start_at", sa.DateTime),
         sa.Column("started_at", sa.DateTime),
         sa.Column("finished_at", sa.DateTime, nullable=False),
+        sa.Column("wait_seconds", sa.Float),
+        sa.Column("run_seconds", sa.Float),
         sa.Column("peak_memory_bytes", sa.BigInteger),
         sa.Column("memory_limit_bytes", sa.BigInteger),
         sa.Column("cpu_seconds", sa.Float),
