@@ -1,6 +1,5 @@
 """What the writer makes of BackgroundJobs in a real database."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +33,7 @@ from bgjobs.mirror.writer import MirrorWriter
 
 
 @pytest.fixture
-def engine(empty: sa.Engine) -> Iterator[sa.Engine]:
+def engine(empty: sa.Engine) -> sa.Engine:
     upgrade(empty)
     return empty
 
@@ -165,7 +164,7 @@ def test_a_state_from_before_the_restore_is_not_written(engine: sa.Engine) -> No
 
 
 def ended(
-    number: int, outcome: AttemptOutcome, waited: float, ran: float, peak: int, **error: str
+    number: int, outcome: AttemptOutcome, waited: float, ran: float, peak: int, **error: Any
 ) -> Any:
     start = NOW + timedelta(seconds=waited)
     return msgspec.structs.replace(

@@ -25,7 +25,7 @@ def purge(connection: sa.Connection, before: datetime, most: int) -> int:
     A job that is still in the cluster stays, however old it is.
     """
     gone = sa.select(JOBS.c.uid).where(JOBS.c.deleted_at < before)
-    uids = [*connection.scalars(gone.order_by(JOBS.c.deleted_at, JOBS.c.uid).limit(most))]
+    uids = [*connection.scalars(gone.order_by(JOBS.c.deleted_at).limit(most))]
     if uids:
         for table in OF_JOBS:
             connection.execute(sa.delete(table).where(table.c.uid.in_(uids)))

@@ -113,7 +113,8 @@ JOBS = Table(
         *("namespace", "class", "phase", "reason", "priority", "created_at", "uid"),
     ),
     Index("jobs_by_name", "name", "created_at", "uid"),
-    Index("jobs_by_deletion", "deleted_at", "uid"),
+    # What is in the cluster (deleted_at is null), the waiting ones in the queue's order.
+    Index("jobs_by_deletion", "deleted_at", "phase", "reason", "priority", "could_start_at", "uid"),
     **BY_BYTES,
 )
 """A row for each BackgroundJob there is or was, as lists show it."""

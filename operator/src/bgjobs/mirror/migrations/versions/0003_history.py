@@ -48,7 +48,11 @@ def upgrade() -> None:
         op.add_column("jobs", sa.Column(name, type_, nullable=nullable, server_default=default))
     for name, columns in _JOB_INDEXES.items():
         op.create_index(name, "jobs", [*columns, "created_at", "uid"])
-    op.create_index("jobs_by_deletion", "jobs", ["deleted_at", "uid"])
+    op.create_index(
+        "jobs_by_deletion",
+        "jobs",
+        ["deleted_at", "phase", "reason", "priority", "could_start_at", "uid"],
+    )
     op.add_column("job_details", _epoch())
     op.add_column("job_details", sa.Column("spec", sa.Text))
     jobs = sa.table("jobs", sa.column("resource_version"), sa.column("deleted_at"))
