@@ -25,6 +25,7 @@ from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.loops import repeat, try_once, until_done
 from bgjobs.controller.pods import PodWatch
 from bgjobs.controller.reconciler import Reconciler
@@ -130,6 +131,7 @@ class Parts(NamedTuple):
     slow_starts: SlowStarts
     pods: PodWatch
     mirror: MirrorWriter
+    log_tails: LogTails
 
 
 def assemble(
@@ -152,6 +154,7 @@ def assemble(
     configuration = ConfigurationKeeper(
         events, now, changed=partial(_queue_unfinished, views, queue)
     )
+    log_tails = LogTails(api, mirror)
     reconciler = Reconciler(
         api=api,
         views=views,
@@ -161,6 +164,8 @@ def assemble(
         configuration=configuration,
         events=events,
         mirror=mirror,
+        log_tails=log_tails,
+        log_tails_of_all=settings.log_tails_of_all,
         now=now,
     )
     retention = Retention(
@@ -178,10 +183,11 @@ def assemble(
         events=events,
         configuration=configuration,
         reconciler=reconciler,
-        resync=Resync(api, views, queue, mirror, retention, now),
+        resync=Resync(api, views, queue, mirror, log_tails, retention, now),
         slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
         pods=PodWatch(api, views, queue),
         mirror=mirror,
+        log_tails=log_tails,
     )
 
 
@@ -260,6 +266,7 @@ async def _lead(
                 workers.run(settings.workers),
                 parts.events.run(),
                 parts.hints.run(),
+                parts.log_tails.run(),
                 repeat(_CHILD_JOBS_EVERY_SECONDS, "the list of child Jobs", resync.child_jobs),
                 repeat(_DELETIONS_EVERY_SECONDS, "the deletion of child Jobs", resync.deletions),
                 repeat(

@@ -48,6 +48,8 @@ class Settings(
     """The same where the attempt did not succeed."""
     sweep_seconds: Annotated[int, msgspec.Meta(ge=1)] = 300
     """How often every BackgroundJob is read, for the mirror and to delete what has expired."""
+    log_tails_of_all: bool = False
+    """Whether the end of every attempt's log is mirrored, not only of those without success."""
     history_days: Annotated[int, msgspec.Meta(ge=0)] = 90
     """How long the mirror keeps what is gone from the cluster; 0 for ever."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 32

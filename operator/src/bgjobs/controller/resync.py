@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from bgjobs import metrics
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name, is_object_name
 from bgjobs.domain.observation import ChildJob
@@ -55,6 +56,7 @@ class Resync:
         views: Views,
         queue: WorkQueue,
         mirror: MirrorWriter,
+        log_tails: LogTails,
         retention: Retention,
         now: Callable[[], datetime],
     ) -> None:
@@ -62,6 +64,7 @@ class Resync:
         self._views = views
         self._queue = queue
         self._mirror = mirror
+        self._log_tails = log_tails
         self._retention = retention
         self._now = now
         self._dispensable: list[_Dispensable] = []
@@ -146,8 +149,21 @@ class Resync:
             path = paths.job(found.namespace, found.child.name)
             if child_is_astray(found.child, owner, self._now()):
                 logger.warning("%s: Job %s goes on past its end", owner.key, found.child.name)
+            await self._keep_log(found)
             await self._delete(path, found.child.uid, found.child.resource_version, refused)
         _warn_of(refused)
+
+    async def _keep_log(self, found: _Dispensable) -> None:
+        """Of a failed attempt, if it is not known to be kept: it goes with the child Job."""
+        child, attempt = found.child, (found.owner_uid, found.child.run, found.child.attempt)
+        if child.failed_message is None or self._log_tails.is_kept(attempt):
+            return
+        selector = f"{labels.UID}={found.owner_uid}"
+        async for raw in self._api.every(paths.pods(found.namespace), labelSelector=selector):
+            if reading.owner_uid(raw) == child.uid:
+                await self._log_tails.read(
+                    attempt, paths.log(found.namespace, raw["metadata"]["name"])
+                )
 
     async def _pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
