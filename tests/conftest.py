@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.mariadb import server as mariadb_server
+from tests import mariadb as mariadb_server
 
 from bgjobs_local.controlplane import ControlPlane, control_plane, ensure_binaries
 
@@ -32,5 +32,5 @@ def _control_plane(
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a MariaDB server."""
-    with mariadb_server(tmp_path_factory.mktemp("mariadb")) as port:
-        yield port
+    with mariadb_server.running(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server.port

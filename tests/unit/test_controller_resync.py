@@ -71,7 +71,7 @@ class FakeApi(Api):
         return {"metadata": {"resourceVersion": "1000"}}
 
     async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
-        assert not self.deleted
+        assert (params["tailLines"], self.deleted) == ("200", [])
         self.streamed.append(path)
         yield b"the log"
 
