@@ -1,4 +1,4 @@
-"""The operator's settings, read once from the environment."""
+"""Settings, read once from the environment."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
@@ -14,10 +14,23 @@ def _variable(field: str) -> str:
     return _PREFIX + field.upper()
 
 
-class Settings(
+class FromEnvironment(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_variable
 ):
     """Each field is set by the environment variable BGJOBS_<FIELD IN CAPITALS>."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises ValueError, naming the variable, where one is unknown, missing or malformed."""
+        given = {name: value for name, value in environment.items() if name.startswith(_PREFIX)}
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"the settings are wrong: {error}") from error
+
+
+class Settings(FromEnvironment, frozen=True, kw_only=True):
+    """The operator's."""
 
     namespace: str = NAMESPACE
     """Where the operator's ConfigMaps and its Lease lie."""
@@ -57,12 +70,3 @@ class Settings(
     http_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080
     """Where /metrics, /healthz and /readyz answer."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises ValueError, naming the variable, where one is unknown, missing or malformed."""
-        given = {name: value for name, value in environment.items() if name.startswith(_PREFIX)}
-        try:
-            return msgspec.convert(given, cls, strict=False)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"the settings are wrong: {error}") from error
