@@ -11,6 +11,8 @@ COUNT := 1000
 N := 1000
 ROUNDS := 3
 STORED := 10000
+# Jobs of the mirror whose pages are measured.
+HISTORY := 1000000
 
 BIN := .local/venv/bin
 READY := .local/venv/.ready
@@ -39,6 +41,7 @@ simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or re
 
 bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
+	@$(BIN)/python -m tests.bench.pages --jobs $(HISTORY)
 
 lint: $(READY) ## Check style, types and the layers
 	$(BIN)/ruff format --check $(SOURCES)
