@@ -78,7 +78,7 @@ class Action(BaseModel):
 class JobDetails(Job):
     labels: dict[str, str]
     parameters: Any
-    """Values whose key sounds secret are masked here, and nowhere else."""
+    """Values whose key sounds secret are masked here, as in results, and nowhere else."""
     attempts: list[Attempt]
     actions: list[Action]
 
@@ -176,5 +176,5 @@ def _job(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         "state": state_of(row["phase"], row["reason"]).name,
-        "result": view.read_json(row["result"]),
+        "result": view.mask(view.read_json(row["result"])),
     }

@@ -253,7 +253,9 @@ def job(
         log=log,
         parameters=view.pretty(masked),
         is_masked=masked != parameters,
-        result=None if row["result"] is None else view.pretty(view.read_json(row["result"])),
+        result=None
+        if row["result"] is None
+        else view.pretty(view.mask(view.read_json(row["result"]))),
         actions=actions,
         commands=view.commands(read, its.operator_namespace, node),
         manifest=view.as_new_yaml(row, labels),

@@ -78,8 +78,12 @@ def line(row: Row) -> Line:
         asides=tuple(asides),
         when=_when(row, state),
         why="It was deleted before it ended." if is_gone else row["message"],
-        result="" if result is None else cut(result, _RESULT_CHARACTERS),
+        result="" if result is None else cut(_short(result), _RESULT_CHARACTERS),
     )
+
+
+def _short(result: str) -> str:
+    return json.dumps(mask(read_json(result)), ensure_ascii=False)
 
 
 def _attempts(row: Row, state: State) -> str:
@@ -154,7 +158,7 @@ def freshness(meta: Row | None, now: datetime) -> Freshness:
 
 
 def mask(value: Any) -> Any:
-    """Parameters without the values whose key sounds secret."""
+    """Parameters, or a result, without the values whose key sounds secret."""
     if isinstance(value, dict):
         return {
             key: MASKED if _SECRET.search(key) and each is not None else mask(each)

@@ -7,7 +7,6 @@ const status = document.getElementById("live");
 const pause = document.getElementById("pause");
 let etag = "";
 let paused = false;
-let failing = false;
 
 // As words.duration writes it.
 function duration(seconds) {
@@ -100,11 +99,9 @@ async function poll() {
     if (answer.status === 304) {
       tell("");
     } else if (answer.ok) {
-      const was = failing || !document.querySelector("[data-live]");
+      if (document.body.dataset.failed) location.reload();
       etag = answer.headers.get("ETag") ?? "";
-      const text = await answer.text();
-      if (was && document.body.dataset.failed) location.reload();
-      update(text);
+      update(await answer.text());
       tell("");
     } else if (answer.status === 401) {
       tell("Your session has ended. Load the page again to sign in.");
@@ -117,9 +114,8 @@ async function poll() {
 }
 
 function tell(text) {
-  failing = text !== "";
   if (status.textContent !== text) status.textContent = text;
-  status.hidden = !failing;
+  status.hidden = text === "";
 }
 
 if (pause) {
