@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit simulate bench lint format cluster cluster-down images load deploy lock
+.PHONY: help demo test test-unit simulate bench pictures lint format cluster cluster-down images load deploy lock
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,9 @@ simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or re
 bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
 	@$(BIN)/python -m tests.bench.pages --jobs $(HISTORY)
+
+pictures: $(READY) ## Take pictures of the dashboard's pages and states, into .local/pictures
+	$(BIN)/python -m tests.pictures .local/pictures
 
 lint: $(READY) ## Check style, types and the layers
 	$(BIN)/ruff format --check $(SOURCES)
