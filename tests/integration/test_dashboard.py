@@ -331,8 +331,12 @@ def _serious(page: Page, what: str) -> list[str]:
 
 
 def test_nothing_overflows_a_phone(
-    browser: Browser, server: Server, dashboard: Dashboard, done: Any
+    browser: Browser, jobs: Jobs, server: Server, dashboard: Dashboard, database: sa.Engine
 ) -> None:
+    longest = "a." * 125 + "abc"
+    submit(jobs, longest, parameters={"text": "x" * 60_000})
+    done = wait_finished(jobs, longest)
+    wait_row(database, done)
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))

@@ -61,14 +61,13 @@ def over_time(
     width: float = 780,
     height: float = 170,
     limit: float | None = None,
+    style: str = "chart",
 ) -> Chart:
     """Series over the same buckets. Every value can be read by pointing at its bucket."""
     count = max((len(each.values) for each in series), default=0) or 1
-    highest = top(max((max(each.values, default=0) for each in series), default=0))
-    if limit:
-        highest = top(max(highest, limit))
-    if unit == "share":
-        highest = 1.0
+    largest = max([limit or 0, *(max(each.values, default=0) for each in series)])
+    scale = 2**20 if unit == "bytes" else 1
+    highest = 1.0 if unit == "share" else scale * top(largest / scale)
     inner, base = width - _LEFT - _RIGHT, height - 30
     column = inner / count
 
@@ -118,7 +117,7 @@ def over_time(
         title = f"{at:%d %b %H:%M}\n" + "\n".join(values)
         box = {"x": round(_LEFT + index * column, 1), "y": _TOP, "width": round(column, 1)}
         marks.append(Mark("rect", {"class": "hit", **box, "height": base - _TOP}, title=title))
-    return Chart(width, height, label, marks)
+    return Chart(width, height, label, marks, style)
 
 
 def spark(values: Sequence[float], style: str, label: str, *, bars: bool = False) -> Chart:

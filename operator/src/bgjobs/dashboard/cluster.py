@@ -120,14 +120,9 @@ def configuration(own: ApiClient, operator_namespace: str) -> Configuration:
 def runtimes_text(found: Configuration) -> list[tuple[str, str]]:
     """Each runtime as YAML, resolved from the shorter keys."""
     runtimes = found.runtimes or {}
-    return [
-        (
-            key,
-            yaml.safe_dump(
-                msgspec.to_builtins(runtime_for(runtimes, key).settings),
-                sort_keys=False,
-                allow_unicode=True,
-            ),
-        )
-        for key in sorted(runtimes, key=lambda key: (key != DEFAULT, key))
-    ]
+    texts = []
+    for key in sorted(runtimes, key=lambda key: (key != DEFAULT, key)):
+        resolved = msgspec.to_builtins(runtime_for(runtimes, key).settings)
+        told = {name: value for name, value in resolved.items() if value is not None}
+        texts.append((key, yaml.safe_dump(told, sort_keys=False, allow_unicode=True)))
+    return texts

@@ -129,7 +129,13 @@ def _finished_chart(
     attempts = day.series(rows, total("failed_attempts"))
     failed = day.series(rows, total("failed"))
     return (
-        charts.over_time(day.begin, day.step, [succeeded], "Jobs that succeeded, over 24 hours"),
+        charts.over_time(
+            day.begin,
+            day.step,
+            [succeeded],
+            "Jobs that succeeded, over 24 hours",
+            style="chart wide",
+        ),
         charts.over_time(
             day.begin,
             day.step,
@@ -139,6 +145,7 @@ def _finished_chart(
             ],
             "Attempts and jobs that failed, over 24 hours",
             height=104,
+            style="chart wide",
         ),
     )
 

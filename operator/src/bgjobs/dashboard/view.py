@@ -275,7 +275,7 @@ def stretches(
                 attempt["outcome"], "failed"
             )
             parts.append(Stretch(style, started, ended, "ran"))
-        found.append([part for part in parts if part.end > part.begin])
+        found.append([part for part in parts if part.end > part.begin or part.words == "ran"])
         before = ended
     state = state_of(row["phase"], row["reason"])
     if state.group != "Finished" and row["deleted_at"] is None:
