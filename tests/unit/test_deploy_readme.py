@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from bgjobs.dashboard.settings import Settings as DashboardSettings
 from bgjobs.domain.runtimes import Runtime
 from bgjobs.settings import Settings
 
@@ -29,3 +30,9 @@ def test_it_lists_every_setting_of_the_operator_with_its_default() -> None:
         for field in msgspec.structs.fields(Settings)
     }
     assert dict(rows) == defaults
+
+
+def test_it_lists_every_setting_of_the_dashboard() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", _section("The dashboard"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {field.encode_name for field in msgspec.structs.fields(DashboardSettings)}
