@@ -144,7 +144,7 @@ def _place() -> Iterator[tuple[api.Server, Dashboard, Dashboard, sa.Engine]]:
         api.install(server)
         operating.install(server)
         dashboards.install(server)
-        port = stack.enter_context(mariadb.server(directory))
+        port = stack.enter_context(mariadb.running(directory)).port
         found = []
         for name in ("full", "empty"):
             (directory / name).mkdir()
