@@ -22,11 +22,16 @@ def test_it_lists_every_setting_of_a_runtime() -> None:
     assert named == {field.encode_name for field in msgspec.structs.fields(Runtime)}
 
 
+def _written(value: object) -> str:
+    """As it is set in the environment."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def test_it_lists_every_setting_of_the_operator_with_its_default() -> None:
     section = _section("Settings of the operator")
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", section, re.MULTILINE)
     defaults = {
-        field.encode_name: "-" if field.default is msgspec.NODEFAULT else str(field.default)
+        field.encode_name: "-" if field.default is msgspec.NODEFAULT else _written(field.default)
         for field in msgspec.structs.fields(Settings)
     }
     assert dict(rows) == defaults
