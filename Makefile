@@ -11,6 +11,8 @@ COUNT := 1000
 N := 1000
 ROUNDS := 3
 STORED := 10000
+# Jobs of the mirror whose pages are measured.
+HISTORY := 1000000
 
 BIN := .local/venv/bin
 READY := .local/venv/.ready
@@ -20,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := .local/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit simulate bench lint format cluster cluster-down images load deploy lock
+.PHONY: help demo test test-unit simulate bench pictures lint format cluster cluster-down images load deploy lock
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +41,10 @@ simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or re
 
 bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
+	@$(BIN)/python -m tests.bench.pages --jobs $(HISTORY)
+
+pictures: $(READY) ## Take pictures of the dashboard's pages and states, into .local/pictures
+	$(BIN)/python -m tests.pictures .local/pictures
 
 lint: $(READY) ## Check style, types and the layers
 	$(BIN)/ruff format --check $(SOURCES)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import mariadb as mariadb_server
 
 from bgjobs_local.controlplane import ControlPlane, control_plane, ensure_binaries
 
@@ -26,3 +27,10 @@ def _control_plane(
     directory = tmp_path_factory.mktemp("control-plane")
     with control_plane(directory, stages, audit_policy) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a MariaDB server."""
+    with mariadb_server.running(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server.port

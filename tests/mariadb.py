@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
@@ -24,45 +25,60 @@ _FAST = (
 )
 
 
-@contextmanager
-def server(directory: Path) -> Iterator[int]:
-    """Start a server that keeps its data in `directory` and yield its port on 127.0.0.1.
+@dataclass
+class Server:
+    """Keeps its data in a directory and listens on 127.0.0.1. User root has no password."""
 
-    User root has no password. The server ends with the block, or with this
-    process, whichever ends first.
-    """
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Returns once it answers. The kernel ends it if pytest is killed."""
+        log, here = self.directory / "mariadbd.log", self.directory
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig", "KILL"),
+                    *("/usr/sbin/mariadbd", "--no-defaults", "--user=root"),
+                    *(f"--datadir={here}/data", f"--port={self.port}", "--bind-address=127.0.0.1"),
+                    *(f"--socket={here}/socket", f"--pid-file={here}/pid"),
+                    *("--character-set-server=utf8mb4", "--innodb-buffer-pool-size=256M"),
+                    *_FAST,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        _wait_until_it_answers(self.process, self.port, log)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def execute(self, statement: str) -> None:
+        with _connect(self.port) as connection:
+            connection.cursor().execute(statement)
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Server]:
+    """A server that ends with the block, or with this process, whichever ends first."""
     packages.ensure(
         {
             "mariadb-server-core": "is the database that the tests mirror jobs into",
             "mariadb-client-core": "has a tool that makes a database's first files",
         }
     )
-    data = directory / "data"
-    _install(data)
-    port = _free_port()
-    log = directory / "mariadbd.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                # The kernel ends the server if pytest is killed.
-                *("setpriv", "--pdeathsig", "KILL"),
-                *("/usr/sbin/mariadbd", "--no-defaults", "--user=root", f"--datadir={data}"),
-                *(f"--port={port}", "--bind-address=127.0.0.1"),
-                *(f"--socket={directory}/socket", f"--pid-file={directory}/pid"),
-                *("--character-set-server=utf8mb4", "--innodb-buffer-pool-size=256M"),
-                *_FAST,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    _install(directory / "data")
+    server = Server(directory, _free_port())
+    server.start()
     try:
-        _wait_until_it_answers(process, port, log)
-        yield port
+        yield server
     finally:
         # Nothing is kept, so it need not shut down in order.
-        process.kill()
-        process.wait()
+        server.kill()
 
 
 def fresh_database(port: int) -> str:

@@ -91,7 +91,7 @@ def running(
     _migrate(database_url)
     kubeconfig = directory / "kubeconfig"
     _write_kubeconfig(server, kubeconfig, api_url or server.url)
-    operator = Operator(kubeconfig, database_url, directory / "log", _free_port())
+    operator = Operator(kubeconfig, database_url, directory / "log", free_port())
     start(operator, **settings)
     try:
         yield operator
@@ -107,7 +107,7 @@ def beside(server: Server, operator: Operator, directory: Path, api_url: str) ->
     """Another process on the same database, not yet started; it is ended with the block."""
     kubeconfig = directory / "kubeconfig"
     _write_kubeconfig(server, kubeconfig, api_url)
-    other = Operator(kubeconfig, operator.database_url, directory / "log", _free_port())
+    other = Operator(kubeconfig, operator.database_url, directory / "log", free_port())
     try:
         yield other
     except AssertionError as error:
@@ -255,6 +255,10 @@ def _write_kubeconfig(server: Server, path: Path, url: str) -> None:
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     answer = api.request(server, "POST", f"{_ACCOUNT}/token", request)
     assert answer.status == 201, answer.message
+    write_kubeconfig(server, path, url, answer.body["status"]["token"])
+
+
+def write_kubeconfig(server: Server, path: Path, url: str, token: str) -> None:
     name = "operator"
     cluster = {"server": url, "certificate-authority": str(server.control_plane.ca)}
     content = {
@@ -263,7 +267,7 @@ def _write_kubeconfig(server: Server, path: Path, url: str) -> None:
         "current-context": name,
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": {"token": answer.body["status"]["token"]}}],
+        "users": [{"name": name, "user": {"token": token}}],
     }
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(content))
@@ -280,7 +284,7 @@ def _migrate(database_url: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -44,13 +44,15 @@ def place(directory: Path) -> Iterator[Place]:
     (directory / "mariadb").mkdir()
     with (
         control_plane(directory / "kubernetes", stages, audit_policy) as running,
-        mariadb.server(directory / "mariadb") as port,
+        mariadb.running(directory / "mariadb") as database_server,
     ):
         server = api.connect(running)
         api.install(server)
         operating.install(server)
         operating.delete_leftovers(server)
-        engine = sa.create_engine(mariadb.fresh_database(port), isolation_level="AUTOCOMMIT")
+        engine = sa.create_engine(
+            mariadb.fresh_database(database_server.port), isolation_level="AUTOCOMMIT"
+        )
         url = operating.database_of_its_own(engine)
         with operating.running(server, url, directory, **NO_LIMIT) as operator:
             jobs = watching.new_namespace(server, "bench")

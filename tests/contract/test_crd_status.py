@@ -18,7 +18,17 @@ _FIRST_ATTEMPT = {
     "exitCode": 1,
     "reason": "Error",
     "message": "ValueError: no such warehouse",
-    "resources": {"peakMemoryBytes": 20_000_000, "cpuSeconds": 0.25},
+    "resources": {
+        "peakMemoryBytes": 20_000_000,
+        "cpuSeconds": 0.25,
+        "memoryLimitBytes": 268_435_456,
+    },
+    "error": {
+        "type": "ValueError",
+        "module": "shop.jobs",
+        "function": "SyncStock.handle",
+        "line": 61,
+    },
 }
 _FULL: dict[str, Any] = {
     "phase": "Retrying",

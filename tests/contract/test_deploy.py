@@ -8,7 +8,8 @@ from tests import server as api
 from tests import watching
 from tests.server import ROOT, Jobs, Server
 
-from bgjobs.settings import Settings
+from bgjobs.dashboard.settings import Settings as DashboardSettings
+from bgjobs.settings import FromEnvironment, Settings
 
 _KUSTOMIZATIONS = ["base", *(f"overlays/{each.name}" for each in ROOT.glob("deploy/overlays/*"))]
 
@@ -48,7 +49,7 @@ def restricted(installed: Server) -> Jobs:
     return watching.new_namespace(installed, "deploy", profile)
 
 
-@pytest.mark.parametrize("name", ["bgjobs-operator", "bgjobs-migrate"])
+@pytest.mark.parametrize("name", ["bgjobs-operator", "bgjobs-dashboard", "bgjobs-migrate"])
 def test_its_pods_pass_restricted_pod_security(
     installed: Server, restricted: Jobs, name: str
 ) -> None:
@@ -65,8 +66,15 @@ def test_its_pods_pass_restricted_pod_security(
     assert answer.status == 201, answer.message
 
 
-def test_a_pod_that_leaves_in_order_always_leaves_one_to_take_over(installed: Server) -> None:
-    rendered = {each["kind"]: each for each in _render(installed, "base")}
+@pytest.mark.parametrize("name", ["bgjobs-operator", "bgjobs-dashboard"])
+def test_a_pod_that_leaves_in_order_always_leaves_one_to_take_over(
+    installed: Server, name: str
+) -> None:
+    rendered = {
+        each["kind"]: each
+        for each in _render(installed, "base")
+        if each["metadata"]["name"] == name
+    }
     deployment, budget = rendered["Deployment"]["spec"], rendered["PodDisruptionBudget"]["spec"]
     assert deployment["replicas"] == 2
     assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -78,7 +86,20 @@ def test_a_pod_that_leaves_in_order_always_leaves_one_to_take_over(installed: Se
     assert spread["podAffinityTerm"]["labelSelector"] == deployment["selector"]
 
 
-def test_the_deployment_sets_what_the_operator_reads(installed: Server) -> None:
-    [deployment] = [each for each in _render(installed, "base") if each["kind"] == "Deployment"]
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("bgjobs-operator", Settings), ("bgjobs-dashboard", DashboardSettings)],
+)
+def test_the_deployment_sets_what_its_program_reads(
+    installed: Server, name: str, settings: type[FromEnvironment]
+) -> None:
+    [deployment] = [
+        each
+        for each in _render(installed, "overlays/local")
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    ]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    Settings.from_environment({each["name"]: "1" for each in container["env"]})
+    secret = "a value of 32 characters or more."
+    settings.from_environment(
+        {each["name"]: each.get("value", secret) for each in container["env"]}
+    )

@@ -15,7 +15,7 @@ from bgjobs.domain.queue_report import LEASE
 from bgjobs.kube import paths
 from bgjobs.kube.api import REQUEST_ERRORS, ApiError
 from bgjobs.main import assemble, loops
-from bgjobs.mirror.writer import MirrorWriter
+from bgjobs.mirror.writer import LiveRows, MirrorWriter
 from bgjobs.settings import Settings
 
 _MIRROR_PAUSE_SECONDS = 2.0
@@ -46,10 +46,10 @@ class Mirror(MirrorWriter):
             if self.pending and not self._database.down:
                 self.write_oldest()
 
-    def live_rows(self, up_to_version: str) -> dict[str, str]:
+    def live_rows(self) -> LiveRows:
         if self._database.down:
             raise OperationalError("SELECT", {}, ConnectionError("the database is down"))
-        return super().live_rows(up_to_version)
+        return super().live_rows()
 
 
 class Operator:

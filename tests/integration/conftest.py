@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from tests import operating, watching
 from tests import server as api
 from tests.mariadb import fresh_database
-from tests.mariadb import server as mariadb_server
 from tests.operating import Operator
 from tests.server import Jobs, Server
 
@@ -24,13 +23,6 @@ def server(control_plane: ControlPlane) -> Server:
     api.install(server)
     operating.install(server)
     return server
-
-
-@pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a MariaDB server."""
-    with mariadb_server(tmp_path_factory.mktemp("mariadb")) as port:
-        yield port
 
 
 @pytest.fixture(scope="package")

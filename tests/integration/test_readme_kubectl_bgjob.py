@@ -75,8 +75,8 @@ def test_every_command_is_in_the_table() -> None:
 def _runnable() -> Iterator[Any]:
     for command, plain in _ROWS:
         verb = command.split()[0]
-        # kwok's pods have no log (tests/e2e), and a question needs somebody to answer it.
-        if verb != "logs":
+        # kwok's pods have no log and no port (tests/e2e), and a question needs an answer.
+        if verb not in ("logs", "dashboard"):
             asked = " --yes" if "--all-failed" in command else ""
             yield pytest.param(verb, f"kubectl bgjob {command}{asked}", id=command)
             if plain.startswith("kubectl ") and plain != "kubectl apply":

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.builders import running
+import sqlalchemy as sa
+from tests.unit.builders import UID, failed, running
 
 from bgjobs.controller import log_tails
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.kube.api import Api, ApiError
+from bgjobs.mirror.writer import AttemptKey, MirrorWriter
+
+_PATH = "/api/v1/namespaces/shop/pods/stock-1-1-abcde/log"
 
 
 class FakeApi(Api):
@@ -18,10 +22,8 @@ class FakeApi(Api):
         self._pieces = pieces
 
     async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
-        assert (path, params["follow"]) == (
-            "/api/v1/namespaces/shop/pods/stock-1-1-abcde/log",
-            "true",
-        )
+        assert path == _PATH
+        self.followed = params.get("follow") == "true"
         for piece in self._pieces:
             if isinstance(piece, Exception):
                 raise piece
@@ -31,8 +33,19 @@ class FakeApi(Api):
                 yield piece
 
 
+class Mirror(MirrorWriter):
+    """Takes logs and writes none."""
+
+    def __init__(self) -> None:
+        super().__init__(sa.create_engine("sqlite://"))
+        self.logs: dict[AttemptKey, bytes] = {}
+
+    def log_tail(self, attempt: AttemptKey, log: bytes) -> None:
+        self.logs[attempt] = log
+
+
 async def tail_of(*pieces: bytes | Exception | None) -> str | None:
-    tails, pod = LogTails(FakeApi(*pieces)), running()
+    tails, pod = LogTails(FakeApi(*pieces), Mirror()), running()
     await tails.follow("shop", pod)
     for _ in pieces:
         await asyncio.sleep(0)
@@ -60,7 +73,7 @@ async def test_no_log_is_no_fault() -> None:
 
 async def test_what_ends_follows_no_log_any_longer() -> None:
     """Or the operator's end would wait for a log that goes on as long as its pod runs."""
-    tails, before = LogTails(FakeApi(b"", None)), asyncio.all_tasks()
+    tails, before = LogTails(FakeApi(b"", None), Mirror()), asyncio.all_tasks()
     await tails.follow("shop", running())
     [following] = asyncio.all_tasks() - before
     tails.close()
@@ -73,3 +86,51 @@ async def test_a_kubelet_that_does_not_answer_delays_no_deletion_for_long(
 ) -> None:
     monkeypatch.setattr(log_tails, "_OPENED_WITHIN_SECONDS", 0.01)
     assert await tail_of(None) is None
+
+
+async def kept_of(*pieces: bytes | Exception | None) -> dict[AttemptKey, bytes]:
+    """What the mirror gets of an attempt that has ended."""
+    api, mirror = FakeApi(*pieces), Mirror()
+    tails = LogTails(api, mirror)
+    await tails.read((UID, 1, 1), _PATH)
+    assert not api.followed
+    assert tails.is_kept((UID, 1, 1)) is bool(mirror.logs)
+    return mirror.logs
+
+
+async def test_of_an_attempt_that_has_ended_the_log_is_mirrored() -> None:
+    assert await kept_of(b"", b"x" * 20_000, b"out\n") == {(UID, 1, 1): b"x" * 16_380 + b"out\n"}
+
+
+async def test_of_a_log_that_breaks_off_what_there_is_is_mirrored() -> None:
+    assert await kept_of(b"", b"a", ConnectionResetError()) == {(UID, 1, 1): b"a"}
+
+
+async def test_a_kubelet_that_hangs_holds_up_no_other_log_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_tails, "_READ_WITHIN_SECONDS", 0.01)
+    assert await kept_of(b"", None) == {}
+
+
+async def test_logs_to_keep_are_read_behind_what_goes_on() -> None:
+    mirror = Mirror()
+    tails = LogTails(FakeApi(b"", b"out\n"), mirror)
+    tails.keep(UID, "shop", failed())
+    assert mirror.logs == {}
+    running_on = asyncio.create_task(tails.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    running_on.cancel()
+    assert mirror.logs == {(UID, 1, 1): b"out\n"}
+
+
+async def test_a_log_that_was_followed_is_not_read_again() -> None:
+    api, mirror = FakeApi(b"", b"out\n", None), Mirror()
+    tails = LogTails(api, mirror)
+    await tails.follow("shop", running())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    tails.keep(UID, "shop", running())
+    tails.close()
+    assert mirror.logs == {(UID, 1, 1): b"out\n"}

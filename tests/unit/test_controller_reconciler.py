@@ -23,6 +23,7 @@ from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
@@ -32,7 +33,7 @@ from bgjobs.domain.resource import BackgroundJob, JobRef, Status, parse
 from bgjobs.kube import paths, reading
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Doubt, Views
-from bgjobs.mirror.writer import MirrorWriter
+from bgjobs.mirror.writer import AttemptKey, MirrorWriter
 
 JOBS = paths.jobs("shop")
 PODS = "/api/v1/namespaces/shop/pods"
@@ -152,6 +153,7 @@ class Mirror(MirrorWriter):
         super().__init__(sa.create_engine("sqlite://"))
         self.versions: list[str] = []
         self.gone: dict[str, datetime] = {}
+        self.logs: dict[AttemptKey, bytes] = {}
 
     def put(self, job: BackgroundJob, now: datetime) -> None:
         self.versions.append(job.metadata.resource_version)
@@ -159,6 +161,9 @@ class Mirror(MirrorWriter):
 
     def deleted(self, uid: str, when: datetime) -> None:
         self.gone[uid] = when
+
+    def log_tail(self, attempt: AttemptKey, log: bytes) -> None:
+        self.logs[attempt] = log
 
 
 class Operator:
@@ -200,6 +205,8 @@ class Operator:
             configuration=self.configuration,
             events=self.events,
             mirror=self.mirror,
+            log_tails=LogTails(self.api, self.mirror),
+            log_tails_of_all=False,
             now=self.time.now,
         )
 
@@ -827,6 +834,7 @@ async def test_a_cancel_deletes_the_child_job_and_is_over_when_it_is_gone() -> N
     [attempt] = operator.status["attempts"]
     assert attempt["outcome"] == "Cancelled"
     assert attempt["logTail"] == "started, password=[redacted]\ncleaned up"
+    assert operator.mirror.logs == {(UID, 1, 1): b"started, password=hunter2\ncleaned up\n"}
     assert operator.admission.running == 0
     assert operator.requests().count("DELETE job") == 1
 

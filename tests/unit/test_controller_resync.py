@@ -18,6 +18,7 @@ from tests.unit.builders import (
     seconds,
 )
 
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.resync import Resync
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name
@@ -42,6 +43,7 @@ _COLLECTIONS = {
     paths.ALL_BACKGROUND_JOBS: "BackgroundJob",
     paths.ALL_JOBS: "Job",
     paths.ALL_PODS: "Pod",
+    paths.pods("shop"): "Pod",
 }
 
 
@@ -58,6 +60,7 @@ class FakeApi(Api):
         """Path -> the status of the refusal."""
         self.got: list[str] = []
         self.deleted: list[str] = []
+        self.streamed: list[str] = []
 
     async def get(self, path: str) -> Any:
         self.got.append(path)
@@ -66,6 +69,11 @@ class FakeApi(Api):
     async def get_list(self, path: str, **params: str) -> Any:
         assert (path, params) == (paths.ALL_BACKGROUND_JOBS, {"limit": "1"})
         return {"metadata": {"resourceVersion": "1000"}}
+
+    async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
+        assert (params["tailLines"], self.deleted) == ("200", [])
+        self.streamed.append(path)
+        yield b"the log"
 
     async def every(self, path: str, **selectors: str) -> AsyncIterator[Any]:
         for found in self.objects.values():
@@ -122,7 +130,10 @@ class Scene:
         self.time = Time()
         self.queue = WorkQueue(self.time.now)
         mirror = MirrorWriter(engine)
-        self.resync = Resync(self.api, self.views, self.queue, mirror, _RETENTION, self.time.now)
+        logs = LogTails(self.api, mirror)
+        self.resync = Resync(
+            self.api, self.views, self.queue, mirror, logs, _RETENTION, self.time.now
+        )
         self.put_owner("Succeeded")
 
     def put_owner(self, phase: str, **status: Any) -> None:
@@ -177,6 +188,25 @@ async def test_a_child_job_goes_once_recorded_and_its_time_over(
 ) -> None:
     scene.put(child_job)
     assert await scene.deletions() == deleted
+
+
+@pytest.mark.parametrize(
+    ("condition", "read"),
+    [
+        pytest.param("Failed", True, id="failed: its log was not kept, say by a process that died"),
+        pytest.param("Complete", False, id="succeeded: nobody asked for it"),
+    ],
+)
+async def test_a_log_is_kept_at_the_latest_before_it_goes(
+    scene: Scene, condition: str, read: bool
+) -> None:
+    old = child("old", 1, NOW - seconds(7200))
+    old["status"]["conditions"][0]["type"] = condition
+    scene.put(old)
+    scene.api.objects["pod"] = {"kind": "Pod", **pod_json(run=1, owner_uid="uid-old")}
+    assert await scene.deletions() == ["old"]
+    log = ["/api/v1/namespaces/shop/pods/stock-1-1-abcde/log"]
+    assert scene.api.streamed == (log if read else [])
 
 
 async def test_its_name_stays_taken_for_a_while_after_its_outcome_is_recorded(

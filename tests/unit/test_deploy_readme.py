@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from bgjobs.dashboard.settings import Settings as DashboardSettings
 from bgjobs.domain.runtimes import Runtime
 from bgjobs.settings import Settings
 
@@ -21,11 +22,29 @@ def test_it_lists_every_setting_of_a_runtime() -> None:
     assert named == {field.encode_name for field in msgspec.structs.fields(Runtime)}
 
 
+def _written(value: object) -> str:
+    """As it is set in the environment."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def test_it_lists_every_setting_of_the_operator_with_its_default() -> None:
     section = _section("Settings of the operator")
     rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", section, re.MULTILINE)
     defaults = {
-        field.encode_name: {msgspec.NODEFAULT: "-", None: ""}.get(field.default, str(field.default))
-        for field in msgspec.structs.fields(Settings)
+        field.encode_name: _shown(field.default) for field in msgspec.structs.fields(Settings)
     }
     assert dict(rows) == defaults
+
+
+def test_it_lists_every_setting_of_the_dashboard() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", _section("The dashboard"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {field.encode_name for field in msgspec.structs.fields(DashboardSettings)}
+
+
+def _shown(default: object) -> str:
+    if default is msgspec.NODEFAULT:
+        return "-"
+    if default is None:
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -273,6 +273,12 @@ def test_a_success_is_recorded_in_one_step() -> None:
     assert (decision.event.type, decision.event.reason) == (EventType.NORMAL, "Succeeded")
 
 
+def test_an_attempt_is_recorded_with_the_time_from_which_it_waited() -> None:
+    job = background_job(delay_seconds=5, retries=3)
+    status = decide(see(job, child_job(), succeeded()), CONFIG, LATER).status
+    assert status.attempts[-1].due_time == NOW + seconds(2)
+
+
 def test_a_failure_is_recorded_and_says_when_the_next_attempt_starts() -> None:
     decision = decide(see(background_job(), child_job(), failed()), CONFIG, LATER)
     status = decision.status

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tests.unit.builders import child_job, failed, running, succeeded
 
 from bgjobs.domain.outcome import Ending, ending
-from bgjobs.domain.resource import AttemptOutcome, Reason, Resources
+from bgjobs.domain.resource import AttemptError, AttemptOutcome, Reason, Resources
 
 FAILED, DEFERRED = AttemptOutcome.FAILED, AttemptOutcome.DEFERRED
 DISRUPTED = AttemptOutcome.DISRUPTED
 
-ERROR = {"type": "shop.jobs.OutOfStock", "message": "nothing left", "traceback": "", "frame": None}
+OUT_OF_STOCK = "shop.jobs.OutOfStock"
+ERROR = {"type": OUT_OF_STOCK, "message": "nothing left", "traceback": "", "frame": None}
 
 
 def said(**message: Any) -> str:
@@ -87,6 +88,47 @@ def test_a_success_brings_its_result_and_resources() -> None:
 )
 def test_a_failure_says_what_the_job_said(message: str, text: str) -> None:
     assert end_of(failed(termination_message=message)).message == text
+
+
+@pytest.mark.parametrize(
+    ("error", "want"),
+    [
+        pytest.param(
+            {**ERROR, "frame": {"module": "shop.jobs", "function": "handle", "line": 61}},
+            AttemptError(type=OUT_OF_STOCK, module="shop.jobs", function="handle", line=61),
+            id="with the job's own frame",
+        ),
+        pytest.param(ERROR, AttemptError(type=OUT_OF_STOCK), id="without a frame of its own"),
+        pytest.param(
+            {**ERROR, "type": "x" * 300}, AttemptError(type="x" * 255 + "…"), id="too long: cut"
+        ),
+        pytest.param(
+            {**ERROR, "frame": {"module": 1, "function": [], "line": -1}},
+            AttemptError(type=OUT_OF_STOCK),
+            id="a frame that is none",
+        ),
+        pytest.param({"type": 7}, None, id="no type"),
+        pytest.param("text", None, id="no object"),
+    ],
+)
+def test_a_failure_says_where_in_the_jobs_code(error: Any, want: AttemptError | None) -> None:
+    assert end_of(failed(termination_message=said(error=error))).error == want
+
+
+@pytest.mark.parametrize(
+    ("said_of_it", "want"),
+    [
+        pytest.param(
+            {"peakMemoryBytes": 18},
+            Resources(peak_memory_bytes=18, memory_limit_bytes=268_435_456),
+            id="beside what was used",
+        ),
+        pytest.param(None, Resources(memory_limit_bytes=268_435_456), id="alone"),
+    ],
+)
+def test_the_memory_limit_is_told(said_of_it: Any, want: Resources) -> None:
+    pod = failed(termination_message=said(resources=said_of_it), memory_limit="256Mi")
+    assert end_of(pod).resources == want
 
 
 @pytest.mark.parametrize(

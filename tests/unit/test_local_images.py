@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from bgjobs_local.database import database_secret
+from bgjobs_local.database import database_secrets
 from bgjobs_local.errors import LocalError
 from bgjobs_local.images import IMAGES, ROOT, image_digests, lay_context, locked_entry
 
@@ -98,11 +98,13 @@ def test_a_dependency_that_is_not_locked_says_how_to_lock_it() -> None:
         locked_entry(LOCK, "numpy==3.0.0")
 
 
-def test_the_database_knows_the_user_of_the_url() -> None:
-    secret = yaml.safe_load(database_secret())["stringData"]
-    url = make_url(secret["url"])
-    assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in secret["init.sql"]
+def test_each_user_of_the_database_has_the_password_that_init_sql_gives() -> None:
+    database, dashboard = (each["stringData"] for each in yaml.safe_load_all(database_secrets()))
+    for secret in (database, dashboard):
+        url = make_url(secret["url"])
+        assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in database["init.sql"]
+    assert "GRANT SELECT ON bgjobs.* TO dashboard;" in database["init.sql"]
 
 
-def test_every_database_gets_a_password_of_its_own() -> None:
-    assert database_secret() != database_secret()
+def test_every_database_gets_secrets_of_its_own() -> None:
+    assert database_secrets() != database_secrets()

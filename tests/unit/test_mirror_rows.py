@@ -44,19 +44,24 @@ def test_a_row_says_what_the_job_is_and_how_it_stands() -> None:
         "message": "Attempt 1 of 4 succeeded.",
         "run": 2,
         "attempts_total": 5,
+        "attempts_of_run": 0,
+        "retries_used": 0,
+        "disruptions": 0,
         "run_seconds": 3.0,
         "created_at": datetime(2030, 1, 31, 12, 0),
+        "could_start_at": None,
         "next_attempt_at": None,
         "started_at": datetime(2030, 1, 31, 12, 0, 1),
         "completed_at": datetime(2030, 1, 31, 12, 0, 4),
+        "error_group": None,
         "resource_version": "0" * 36 + "100",
     }
 
 
-def test_the_rows_fill_every_column_but_that_of_the_deletion() -> None:
+def test_the_rows_fill_every_column_but_those_that_are_not_of_the_state() -> None:
     job = background_job()
-    assert set(job_row(job)) == set(JOBS.c.keys()) - {"deleted_at"}
-    assert set(details_row(job)) == set(JOB_DETAILS.c.keys())
+    assert set(job_row(job)) == set(JOBS.c.keys()) - {"deleted_at", "epoch"}
+    assert set(details_row(job)) == set(JOB_DETAILS.c.keys()) - {"epoch"}
     [action] = action_rows(background_job(who=Who(created_by="ann")), NOW)
     assert set(action) == set(ACTIONS.c.keys())
 
@@ -80,6 +85,27 @@ def test_times_are_utc_whatever_their_zone() -> None:
 def test_a_result_is_kept_as_json(result: object, want: str | None) -> None:
     job = background_job(msgspec.structs.replace(FINISHED, result=result))
     assert details_row(job)["result"] == want
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "want"),
+    [
+        pytest.param(Status(), {}, NOW, id="at once"),
+        pytest.param(
+            Status(), {"delay_seconds": 15, "retries": 3}, NOW + seconds(12), id="delayed"
+        ),
+        pytest.param(Status(run=2), {}, NOW, id="a status that nobody of ours wrote"),
+    ],
+)
+def test_ages_of_waiting_count_from_when_a_job_could_start(
+    status: Status, spec: dict[str, Any], want: datetime
+) -> None:
+    assert job_row(background_job(status, **spec))["could_start_at"] == want.replace(tzinfo=None)
+
+
+def test_the_spec_is_kept_but_for_its_parameters_which_are_large() -> None:
+    row = details_row(background_job(parameters={"a": 1}, retries=7))
+    assert msgspec.json.decode(row["spec"]) == {"class": CLASS, "retries": 7}
 
 
 def test_parameters_are_kept_as_json() -> None:

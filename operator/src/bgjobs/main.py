@@ -25,6 +25,7 @@ from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
 from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.loops import repeat, try_once, until_done
 from bgjobs.controller.pods import PodWatch
 from bgjobs.controller.reconciler import Reconciler
@@ -40,6 +41,7 @@ from bgjobs.kube import configmaps, paths
 from bgjobs.kube.api import Api, ApiError, connect, in_words
 from bgjobs.kube.clock import ServerClock, boot_seconds
 from bgjobs.kube.views import Views
+from bgjobs.mirror.database import connect as connect_database
 from bgjobs.mirror.writer import MirrorWriter
 from bgjobs.settings import Settings
 
@@ -55,7 +57,7 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     try:
         settings = Settings.from_environment(os.environ)
-        database = sa.create_engine(settings.database_url, pool_pre_ping=True)
+        database = connect_database(settings.database_url)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -102,7 +104,8 @@ async def _run(settings: Settings, database: sa.Engine) -> int:
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.error("the API server cannot be reached: %s", in_words(error))
             return 1
-        mirror = MirrorWriter(database)
+        history = timedelta(days=settings.history_days) if settings.history_days else None
+        mirror = MirrorWriter(database, history)
         mirror.start()
         try:
             await _operate(settings, elector, api, clock, mirror)
@@ -127,6 +130,8 @@ class Parts(NamedTuple):
     resync: Resync
     slow_starts: SlowStarts
     pods: PodWatch
+    mirror: MirrorWriter
+    log_tails: LogTails
 
 
 def assemble(
@@ -149,6 +154,7 @@ def assemble(
     configuration = ConfigurationKeeper(
         events, now, changed=partial(_queue_unfinished, views, queue)
     )
+    log_tails = LogTails(api, mirror)
     reconciler = Reconciler(
         api=api,
         views=views,
@@ -158,6 +164,8 @@ def assemble(
         configuration=configuration,
         events=events,
         mirror=mirror,
+        log_tails=log_tails,
+        log_tails_of_all=settings.log_tails_of_all,
         now=now,
     )
     retention = Retention(
@@ -175,9 +183,11 @@ def assemble(
         events=events,
         configuration=configuration,
         reconciler=reconciler,
-        resync=Resync(api, views, queue, mirror, retention, now),
+        resync=Resync(api, views, queue, mirror, log_tails, retention, now),
         slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
         pods=PodWatch(api, views, queue),
+        mirror=mirror,
+        log_tails=log_tails,
     )
 
 
@@ -247,6 +257,7 @@ async def _lead(
     await parts.configuration.read.wait()
     await until_done("the first look at what there is", resync.catch_up)
     parts.reconciler.take_over()
+    parts.mirror.lead()
     parts.configuration.lead()
     workers = Workers(queue, parts.reconciler.reconcile, now, parts.views.name)
     with closing(parts.reconciler):
@@ -255,6 +266,7 @@ async def _lead(
                 workers.run(settings.workers),
                 parts.events.run(),
                 parts.hints.run(),
+                parts.log_tails.run(),
                 repeat(_CHILD_JOBS_EVERY_SECONDS, "the list of child Jobs", resync.child_jobs),
                 repeat(_DELETIONS_EVERY_SECONDS, "the deletion of child Jobs", resync.deletions),
                 repeat(

@@ -1,4 +1,4 @@
-"""The operator's settings, read once from the environment."""
+"""Settings, read once from the environment."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
@@ -14,10 +14,23 @@ def _variable(field: str) -> str:
     return _PREFIX + field.upper()
 
 
-class Settings(
+class FromEnvironment(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_variable
 ):
     """Each field is set by the environment variable BGJOBS_<FIELD IN CAPITALS>."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises ValueError, naming the variable, where one is unknown, missing or malformed."""
+        given = {name: value for name, value in environment.items() if name.startswith(_PREFIX)}
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"the settings are wrong: {error}") from error
+
+
+class Settings(FromEnvironment, frozen=True, kw_only=True):
+    """The operator's."""
 
     namespace: str = NAMESPACE
     """Where the operator's ConfigMaps and its Lease lie."""
@@ -51,17 +64,12 @@ class Settings(
     """The same where the attempt did not succeed."""
     sweep_seconds: Annotated[int, msgspec.Meta(ge=1)] = 300
     """How often every BackgroundJob is read, for the mirror and to delete what has expired."""
+    log_tails_of_all: bool = False
+    """Whether the end of every attempt's log is mirrored, not only of those without success."""
+    history_days: Annotated[int, msgspec.Meta(ge=0)] = 90
+    """How long the mirror keeps what is gone from the cluster; 0 for ever."""
     workers: Annotated[int, msgspec.Meta(ge=1)] = 32
     """Reconciliations that may wait for the API server at once."""
     http_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8080
     """Where /metrics, /healthz and /readyz answer."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Raises ValueError, naming the variable, where one is unknown, missing or malformed."""
-        given = {name: value for name, value in environment.items() if name.startswith(_PREFIX)}
-        try:
-            return msgspec.convert(given, cls, strict=False)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"the settings are wrong: {error}") from error

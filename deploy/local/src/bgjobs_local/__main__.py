@@ -102,8 +102,14 @@ def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
         print(f"  export KUBECONFIG={arguments.state / 'kubeconfig'}")
     print("  kubectl get bgjob -n demo -o wide")
     print("  kubectl describe bgjob -n demo fails-for-good")
+    token = demo.sign_in(kubectl)
     if arguments.cluster == "local":
+        address = demo.dashboard(kubectl)
         print("Remove everything: make cluster-down")
+    else:
+        print("  kubectl port-forward -n bgjobs-system service/bgjobs-dashboard 8080")
+        address = "http://127.0.0.1:8080, while that runs"
+    print(f"\nThe dashboard: {address}\nSign in with this token, valid for 8 hours:\n{token}")
     return 0
 
 

@@ -17,6 +17,8 @@ _MIRRORED_WITHIN_SECONDS = 10
 _LOOK_EVERY_SECONDS = 0.5
 _NEAR = 0.8
 _PAIRS_SHOWN = 5
+_DASHBOARD_PORT = 30880
+"""Of the node, by deploy/overlays/local/dashboard.yaml."""
 
 _COLUMNS = ("name", "phase", "attempts_total", "run_seconds", "result")
 Row = Mapping[str, Any]
@@ -106,6 +108,19 @@ def run(kubectl: Kubectl) -> list[str]:
     if sorted(_STARTED_IN_ORDER, key=lambda name: started[name]) != [*_STARTED_IN_ORDER]:
         problems.append(f"{', '.join(_STARTED_IN_ORDER)} did not start in this order")
     return problems
+
+
+def sign_in(kubectl: Kubectl) -> str:
+    """A token of somebody who may look at the dashboard and act there."""
+    kubectl("apply", "--server-side", "-f", str(_DEMO / "admin.yaml"))
+    return kubectl("create", "token", "admin", "-n", _NAMESPACE, "--duration=8h").strip()
+
+
+def dashboard(kubectl: Kubectl) -> str:
+    """Where the local cluster's node answers for it."""
+    [node] = kubectl.objects("nodes")
+    addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
+    return f"http://{addresses['InternalIP']}:{_DASHBOARD_PORT}"
 
 
 def _namespace() -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bgjobs_local import images
-from bgjobs_local.database import database_secret
+from bgjobs_local.database import database_secrets
 from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl
 
@@ -14,26 +14,27 @@ _WITHIN = "--timeout=120s"
 
 
 def install(kubectl: Kubectl, image_prefix: str) -> None:
-    """Applies the overlay and waits until the operator runs and the schema is in place.
+    """Applies the overlay and waits until all of it runs.
 
     `image_prefix` takes the place of localhost/bgjobs/ where the images lie in
     a registry. Run again, it upgrades: what runs is restarted on the newest images.
     """
     manifests = kubectl("kustomize", str(_OVERLAY)).replace(images.PREFIX, image_prefix)
     _ensure_namespace(kubectl)
-    _ensure_secret(kubectl)
+    _ensure_secrets(kubectl)
     # A Job's template cannot be changed.
     kubectl("delete", "job/bgjobs-migrate", "-n", _NAMESPACE, "--ignore-not-found")
     print("Applying deploy/overlays/local", flush=True)
     was_there = kubectl("get", "deployment", "-n", _NAMESPACE, "-o", "name")
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
     if was_there:
-        kubectl("rollout", "restart", "deployment/bgjobs-operator", "-n", _NAMESPACE)
-    print("Waiting for the database, its schema and the operator", flush=True)
+        kubectl("rollout", "restart", "deployment", "-n", _NAMESPACE)
+    print("Waiting for the database, its schema, the operator and the dashboard", flush=True)
     try:
         kubectl("rollout", "status", "statefulset/mariadb", "-n", _NAMESPACE, _WITHIN)
         kubectl("wait", "job/bgjobs-migrate", "-n", _NAMESPACE, "--for=condition=Complete", _WITHIN)
-        kubectl("rollout", "status", "deployment/bgjobs-operator", "-n", _NAMESPACE, _WITHIN)
+        for name in ("bgjobs-operator", "bgjobs-dashboard"):
+            kubectl("rollout", "status", f"deployment/{name}", "-n", _NAMESPACE, _WITHIN)
     except LocalError as error:
         pods = kubectl("get", "pods", "-n", _NAMESPACE)
         log = kubectl("logs", "deployment/bgjobs-operator", "-n", _NAMESPACE, "--tail=20")
@@ -47,7 +48,10 @@ def _ensure_namespace(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
 
 
-def _ensure_secret(kubectl: Kubectl) -> None:
-    """The password is made once and stays."""
-    if not kubectl("get", "secret/bgjobs-database", "-n", _NAMESPACE, "--ignore-not-found"):
-        kubectl("create", "-f", "-", stdin=database_secret())
+def _ensure_secrets(kubectl: Kubectl) -> None:
+    """The passwords are made once and stay."""
+    found = kubectl("get", "secrets", "-n", _NAMESPACE, "-o", "name").split()
+    if not {"secret/bgjobs-database", "secret/bgjobs-dashboard"} <= {*found}:
+        kubectl("apply", "-f", "-", stdin=database_secrets())
+        # A server that runs already has other passwords.
+        kubectl("delete", "pod/mariadb-0", "-n", _NAMESPACE, "--ignore-not-found")

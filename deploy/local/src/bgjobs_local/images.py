@@ -44,7 +44,7 @@ class Image:
 IMAGES: Mapping[str, Image] = {
     image.name: image
     for image in (
-        Image("operator", "operator", dependencies=("--extra", "operator")),
+        Image("operator", "operator", dependencies=("--extra", "operator", "--extra", "dashboard")),
         Image("job", "job-image", wheel=True),
         Image("samples", "job-image/samples", base="job"),
         Image("academic", "academic", base="job", dependencies=()),

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from kubernetes.client import ApiException
 
-from bgjobs.cli import bulk, changes, following, pausing, submitting, suggestions
+from bgjobs.cli import bulk, changes, following, forwarding, pausing, submitting, suggestions
 from bgjobs.cli import cluster as api
 from bgjobs.cli.bulk import Selection
 from bgjobs.cli.changes import Change
@@ -630,6 +631,30 @@ def unpause(
         _put_runtime(
             cluster, runtimes, class_, pausing.unpaused(text), f"{class_} unpaused", output
         )
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(help="On this machine; a free one if left out.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = NAMESPACE,
+) -> None:
+    """Open the dashboard, for as long as this command runs."""
+
+    def opened(address: str) -> None:
+        print(address, flush=True)
+        print(
+            "Sign in with a token: kubectl create token NAME -n NAMESPACE. Ctrl-C ends this.",
+            file=sys.stderr,
+        )
+        if browser:
+            webbrowser.open(address)
+
+    given = {"--context": context, "--kubeconfig": kubeconfig}
+    flags = [word for name, value in given.items() if value for word in (name, value)]
+    forwarding.forward(operator_namespace, port, flags, opened)
 
 
 def _runtimes(cluster: Cluster) -> Any:

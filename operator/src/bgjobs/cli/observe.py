@@ -27,28 +27,28 @@ Value = TypeVar("Value")
 def observe(cluster: Cluster, name: str) -> Facts:
     """Raises CommandError where there is no such BackgroundJob."""
     job = parse(api.background_job(cluster, cluster.namespace, name))
-    unreadable = _Unreadable()
+    unreadable = Unreadable()
     facts: dict[str, Any] = {}
     if not job.status.finished:
         facts |= _attempt(cluster, job, unreadable)
         raw = unreadable.ask(
             f"whether the operator runs (Lease {LEASE})", lambda: api.lease(cluster, LEASE) or {}
         )
-        facts["lease"] = None if raw is None else _lease(raw)
+        facts["lease"] = None if raw is None else read_lease(raw)
     if not job.status.finished and "child" not in facts:
         facts |= _others(cluster, unreadable)
     return Facts(
         job=job,
         operator_namespace=cluster.operator_namespace,
         flags=cluster.flags,
-        configuration=_configuration(cluster, unreadable),
+        configuration=read_configuration(cluster, unreadable),
         now=cluster.clock.now(),
         unreadable=tuple(unreadable.sentences),
         **facts,
     )
 
 
-class _Unreadable:
+class Unreadable:
     """Collects what the reader may not read."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class _Unreadable:
             return None
 
 
-def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: _Unreadable) -> dict[str, Any]:
+def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> dict[str, Any]:
     """The child Job of the current attempt and its pod, if there are any."""
     metadata, status = job.metadata, job.status
     name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
@@ -107,7 +107,7 @@ def _pod(raw: dict[str, Any]) -> dict[str, Any]:
     return {"pod": reading.pod(raw), "deadline": deadline}
 
 
-def _lease(raw: dict[str, Any]) -> Lease:
+def read_lease(raw: dict[str, Any]) -> Lease:
     spec = raw.get("spec", {})
     renewed = spec.get("renewTime")
     return Lease(
@@ -125,7 +125,7 @@ def _report(text: str | None) -> QueueReport | None:
         return None
 
 
-def _others(cluster: Cluster, unreadable: _Unreadable) -> dict[str, Any]:
+def _others(cluster: Cluster, unreadable: Unreadable) -> dict[str, Any]:
     """The unfinished BackgroundJobs of the cluster, or else of the namespace."""
 
     def read(namespace: str | None) -> tuple[BackgroundJob, ...]:
@@ -147,7 +147,7 @@ def _parsed(raw: dict[str, Any]) -> BackgroundJob | None:
         return None
 
 
-def _configuration(cluster: Cluster, unreadable: _Unreadable) -> Configuration:
+def read_configuration(cluster: Cluster, unreadable: Unreadable) -> Configuration:
     problems: dict[str, str] = {}
 
     def read(name: str, parse_data: Callable[[dict[str, str]], Value]) -> Value | None:

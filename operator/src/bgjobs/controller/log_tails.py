@@ -1,24 +1,42 @@
-"""Keeps the end of the log of a pod that is about to be stopped: its log goes with it."""
+"""Keeps the ends of logs before they go with their pods.
+
+The log of a pod that is about to be stopped is followed from before. Of an attempt that has ended
+otherwise it is read once its end is recorded, at the latest before its child Job is deleted.
+"""
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from bgjobs.domain.observation import Pod
 from bgjobs.kube import paths
 from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
+from bgjobs.mirror.writer import AttemptKey, MirrorWriter
 
 _MAX_BYTES = 16 * 1024
 _MAX_FOLLOWED = 16
 _OPENED_WITHIN_SECONDS = 2.0
+_READ_WITHIN_SECONDS = 10.0
+_READERS = 2
+_MOST_REMEMBERED = 10_000
+"""Logs that wait to be read, and attempts whose log is known to be kept."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Log(NamedTuple):
+    attempt: AttemptKey
+    path: str
 
 
 class LogTails:
     """The last 16 KiB of logs, by their pod's uid. At most 16 are followed at once."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, mirror: MirrorWriter) -> None:
         self._api = api
+        self._mirror = mirror
+        self._unread: asyncio.Queue[_Log] = asyncio.Queue(_MOST_REMEMBERED)
+        self._kept: dict[AttemptKey, None] = {}
         self._tails: dict[str, bytes] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
 
@@ -28,7 +46,7 @@ class LogTails:
             return
         self._tails[pod.uid] = b""
         opened = asyncio.Event()
-        task = asyncio.create_task(self._read(paths.log(namespace, pod.name), pod.uid, opened))
+        task = asyncio.create_task(self._follow(paths.log(namespace, pod.name), pod.uid, opened))
         self._following[pod.uid] = task
         task.add_done_callback(lambda _: self._following.pop(pod.uid, None))
         try:
@@ -36,6 +54,46 @@ class LogTails:
                 await opened.wait()
         except TimeoutError:
             logger.warning("the log of pod %s/%s is not to be had", namespace, pod.name)
+
+    def keep(self, uid: str, namespace: str, pod: Pod) -> None:
+        """Hands the log of an attempt's pod to the mirror, now or as soon as it is read."""
+        attempt = (uid, pod.run, pod.attempt)
+        if followed := self._tails.get(pod.uid):
+            self._hand_over(attempt, followed)
+        elif not pod.gone and not self._unread.full():
+            self._unread.put_nowait(_Log(attempt, paths.log(namespace, pod.name)))
+
+    def is_kept(self, attempt: AttemptKey) -> bool:
+        """Whether it is known to be; a process that was started again knows of none."""
+        return attempt in self._kept
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_READERS):
+                group.create_task(self._read_on())
+
+    async def _read_on(self) -> None:
+        while True:
+            log = await self._unread.get()
+            await self.read(log.attempt, log.path)
+
+    async def read(self, attempt: AttemptKey, path: str) -> None:
+        """Reads the end of a log and hands it to the mirror, if it is to be had within seconds."""
+        tail = b""
+        try:
+            async with asyncio.timeout(_READ_WITHIN_SECONDS):
+                async for chunk in self._api.stream(path, tailLines="200"):
+                    tail = (tail + chunk)[-_MAX_BYTES:]
+        except REQUEST_ERRORS as error:
+            logger.info("%s is read no further: %s", path, in_words(error))
+        if tail:
+            self._hand_over(attempt, tail)
+
+    def _hand_over(self, attempt: AttemptKey, tail: bytes) -> None:
+        self._mirror.log_tail(attempt, tail)
+        self._kept[attempt] = None
+        if len(self._kept) > _MOST_REMEMBERED:
+            del self._kept[next(iter(self._kept))]
 
     def tail(self, pod_uid: str) -> str | None:
         text = self._tails.get(pod_uid, b"").decode(errors="replace")
@@ -51,7 +109,7 @@ class LogTails:
         for pod_uid in tuple(self._following):
             self.forget(pod_uid)
 
-    async def _read(self, path: str, pod_uid: str, opened: asyncio.Event) -> None:
+    async def _follow(self, path: str, pod_uid: str, opened: asyncio.Event) -> None:
         try:
             async for chunk in self._api.stream(path, follow="true", tailLines="200"):
                 opened.set()

@@ -17,7 +17,15 @@ from bgjobs.domain import start_window
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
 from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase, Refusal
-from bgjobs.domain.resource import BackgroundJob, Phase, Reason, Status, parse, render_status
+from bgjobs.domain.resource import (
+    AttemptOutcome,
+    BackgroundJob,
+    Phase,
+    Reason,
+    Status,
+    parse,
+    render_status,
+)
 from bgjobs.domain.runtimes import DEFAULT, key_for
 from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError, delete_options
@@ -57,6 +65,8 @@ class Reconciler:
         configuration: ConfigurationKeeper,
         events: EventPoster,
         mirror: MirrorWriter,
+        log_tails: LogTails,
+        log_tails_of_all: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._api = api
@@ -68,8 +78,9 @@ class Reconciler:
         self._events = events
         self._mirror = mirror
         self._now = now
-        self._log_tails = LogTails(api)
-        self._observer = Observer(api, views, self._log_tails, now)
+        self._log_tails = log_tails
+        self._log_tails_of_all = log_tails_of_all
+        self._observer = Observer(api, views, log_tails, now)
         self._refusals: dict[str, Refusal] = {}
         self._refused_under = configuration.current
         self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
@@ -160,6 +171,18 @@ class Reconciler:
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._mirrored.pop(uid, None)
+
+    def _keep_log(self, job: BackgroundJob) -> None:
+        """Of the attempt that was just recorded, unless it succeeded and those are not kept."""
+        uid, last, pod = (
+            job.metadata.uid,
+            job.status.attempts[-1],
+            self._views.pod(job.metadata.uid),
+        )
+        if pod is None or (pod.run, pod.attempt) != (last.run, last.attempt):
+            return
+        if self._log_tails_of_all or last.outcome is not AttemptOutcome.SUCCEEDED:
+            self._log_tails.keep(uid, job.metadata.namespace, pod)
 
     def _forget_log(self, uid: str) -> None:
         if pod := self._views.pod(uid):
@@ -316,6 +339,7 @@ class Reconciler:
         self._decided.pop(job.metadata.uid, None)
         self._hints.forget(job.metadata.uid)
         if written.status.attempts_total > job.status.attempts_total:
+            self._keep_log(written)
             self._forget_log(job.metadata.uid)
         metrics.count_transition(job, written)
         if decision.event is not None:

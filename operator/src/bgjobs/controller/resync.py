@@ -6,7 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bgjobs import metrics
+from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name, is_object_name
 from bgjobs.domain.observation import ChildJob
@@ -23,8 +26,7 @@ from bgjobs.domain.retention import (
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
-from bgjobs.mirror.rows import padded
-from bgjobs.mirror.writer import MirrorWriter
+from bgjobs.mirror.writer import LiveRows, MirrorWriter
 
 _NAME_STAYS_FOR = timedelta(seconds=60)
 """After the outcome is recorded: a start on a view as old as that must meet the child Job."""
@@ -54,6 +56,7 @@ class Resync:
         views: Views,
         queue: WorkQueue,
         mirror: MirrorWriter,
+        log_tails: LogTails,
         retention: Retention,
         now: Callable[[], datetime],
     ) -> None:
@@ -61,6 +64,7 @@ class Resync:
         self._views = views
         self._queue = queue
         self._mirror = mirror
+        self._log_tails = log_tails
         self._retention = retention
         self._now = now
         self._dispensable: list[_Dispensable] = []
@@ -145,8 +149,21 @@ class Resync:
             path = paths.job(found.namespace, found.child.name)
             if child_is_astray(found.child, owner, self._now()):
                 logger.warning("%s: Job %s goes on past its end", owner.key, found.child.name)
+            await self._keep_log(found)
             await self._delete(path, found.child.uid, found.child.resource_version, refused)
         _warn_of(refused)
+
+    async def _keep_log(self, found: _Dispensable) -> None:
+        """Of a failed attempt, if it is not known to be kept: it goes with the child Job."""
+        child, attempt = found.child, (found.owner_uid, found.child.run, found.child.attempt)
+        if child.failed_message is None or self._log_tails.is_kept(attempt):
+            return
+        selector = f"{labels.UID}={found.owner_uid}"
+        async for raw in self._api.every(paths.pods(found.namespace), labelSelector=selector):
+            if reading.owner_uid(raw) == child.uid:
+                await self._log_tails.read(
+                    attempt, paths.log(found.namespace, raw["metadata"]["name"])
+                )
 
     async def _pods(self) -> None:
         """Reads every pod of a child Job: the watch leaves out those that are Pending."""
@@ -157,11 +174,16 @@ class Resync:
     async def background_jobs(self) -> None:
         """Brings the mirror to what there is, and deletes what has stayed its time.
 
-        A row outlived its BackgroundJob if it is not listed, unless it is newer than
-        the list. A BackgroundJob is deleted only once the mirror holds its last state,
+        A row that was there before the list outlived its BackgroundJob if that is not
+        listed. A BackgroundJob is deleted only once the mirror holds its last state,
         except for the oldest finished ones where there are too many.
         """
+        began = self._now()
+        rows, failure = await self._rows()
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
+        version = int(before["metadata"]["resourceVersion"])
+        if rows and rows.are_ahead_of(version):
+            rows = self._mirror.begin_epoch(rows)
         listed, watched, finished, expired = set(), set(), [], []
         async for raw in self._api.every(paths.ALL_BACKGROUND_JOBS):
             listed.add(raw["metadata"]["uid"])
@@ -169,30 +191,44 @@ class Resync:
                 watched.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
-            self._mirror.put(job, self._now())
+            if rows and rows.is_ahead_of(job.metadata):
+                self._mirror.begin_epoch(rows)
+                await self.background_jobs()
+                return
+            if rows is None or not rows.has(job.metadata):
+                self._mirror.put(job, self._now())
             done = job.status.finished and not job.is_to_run_again
             if done and job.status.completion_time:
                 finished.append((job.status.completion_time, job.metadata))
             if job_has_expired(job, self._retention, self._now()):
                 expired.append(job.metadata)
-        version = before["metadata"]["resourceVersion"]
         # A watch that begins anew tells nothing of what left it meanwhile.
         for uid in self._views:
             job = self._views.job(uid)
-            if uid not in watched and job and job.metadata.version <= int(version):
+            if uid not in watched and job and job.metadata.version <= version:
                 self._views.doubt(uid, Doubt.JOB)
                 self._queue.add(uid)
         refused: dict[str, ApiError] = {}
         for metadata in surplus(finished, self._retention):
             if await self._delete_job(metadata, refused):
                 metrics.DELETED_ABOVE_LIMIT.inc()
-        rows = await asyncio.to_thread(self._mirror.live_rows, version)
-        for uid in rows.keys() - listed:
-            self._mirror.deleted(uid, self._now())
-        for metadata in expired:
-            if rows.get(metadata.uid) == padded(metadata.resource_version):
-                await self._delete_job(metadata, refused)
+        if rows:
+            for uid in rows.versions.keys() - listed:
+                self._mirror.deleted(uid, self._now())
+            self._mirror.end_sweep(version, began)
+            for metadata in expired:
+                if rows.has(metadata):
+                    await self._delete_job(metadata, refused)
         _warn_of(refused)
+        if failure is not None:
+            raise failure
+
+    async def _rows(self) -> tuple[LiveRows | None, SQLAlchemyError | None]:
+        """The mirror's rows, or why they cannot be read: that is to hold up nothing else."""
+        try:
+            return await asyncio.to_thread(self._mirror.live_rows), None
+        except SQLAlchemyError as error:
+            return None, error
 
     async def _delete_job(self, metadata: Metadata, refused: dict[str, ApiError]) -> bool:
         path = paths.background_job(metadata.namespace, metadata.name)

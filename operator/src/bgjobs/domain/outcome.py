@@ -6,12 +6,21 @@ The exit codes and the termination message are the runner's contract
 
 import re
 import signal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase
-from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, AttemptOutcome, Reason, Resources, cut
+from bgjobs.domain.quantity import whole_bytes
+from bgjobs.domain.resource import (
+    MAX_ERROR_NAME_CHARACTERS,
+    MAX_QUOTED_CHARACTERS,
+    AttemptError,
+    AttemptOutcome,
+    Reason,
+    Resources,
+    cut,
+)
 
 _EXIT_DEFERRED = 75
 _EXIT_REASONS = {64: Reason.NOT_IN_IMAGE, 65: Reason.BAD_PARAMETERS}
@@ -30,9 +39,16 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     result: Any = None
     resources: Resources | None = None
+    error: AttemptError | None = None
     retry_after_seconds: float | None = None
     final: bool = False
     """Whether it makes no sense to try again."""
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    module: str
+    function: str
+    line: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 def ending(child: ChildJob, pod: Pod | None) -> Ending | None:
@@ -52,7 +68,7 @@ def ending(child: ChildJob, pod: Pod | None) -> Ending | None:
 
 def _pod_ending(pod: Pod) -> Ending:
     said = _read_termination_message(pod.termination_message)
-    resources = _resources(said.get("resources"))
+    resources = _resources(said.get("resources"), pod.memory_limit)
     if pod.phase is PodPhase.SUCCEEDED:
         return Ending(
             outcome=AttemptOutcome.SUCCEEDED,
@@ -80,8 +96,9 @@ def _pod_ending(pod: Pod) -> Ending:
             exit_code=pod.exit_code,
             resources=resources,
         )
-    error = _error_text(said) or pod.reason or pod.terminated_reason or ""
-    return _exit_ending(pod.exit_code, error, said.get("retryAfterSeconds"), resources)
+    text = _error_text(said) or pod.reason or pod.terminated_reason or ""
+    end = _exit_ending(pod.exit_code, text, said.get("retryAfterSeconds"), resources)
+    return msgspec.structs.replace(end, error=_error(said.get("error")))
 
 
 def _condition_ending(condition: str) -> Ending:
@@ -181,11 +198,30 @@ def _can_be_kept(value: Any, levels: int) -> bool:
     return True
 
 
-def _resources(said: Any) -> Resources | None:
+def _resources(said: Any, memory_limit: str | None) -> Resources | None:
+    limit = whole_bytes(memory_limit) if memory_limit else None
     try:
-        return msgspec.convert(said, Resources)
+        used = msgspec.convert(said, Resources)
     except msgspec.ValidationError:
+        return None if limit is None else Resources(memory_limit_bytes=limit)
+    return msgspec.structs.replace(used, memory_limit_bytes=limit)
+
+
+def _error(said: Any) -> AttemptError | None:
+    """The exception's type and place; what is not as the contract says is left out."""
+    if not isinstance(said, dict) or not isinstance(said.get("type"), str) or not said["type"]:
         return None
+    type_, frame = cut(said["type"], MAX_ERROR_NAME_CHARACTERS), said.get("frame")
+    try:
+        place = msgspec.convert(frame, _Frame)
+    except msgspec.ValidationError:
+        return AttemptError(type=type_)
+    return AttemptError(
+        type=type_,
+        module=cut(place.module, MAX_ERROR_NAME_CHARACTERS),
+        function=cut(place.function, MAX_ERROR_NAME_CHARACTERS),
+        line=place.line,
+    )
 
 
 def _cut(text: str) -> str:

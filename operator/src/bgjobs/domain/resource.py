@@ -27,6 +27,8 @@ MAX_SECONDS = 1e11
 and one more is as many."""
 MAX_LOG_TAIL_CHARACTERS = 1024
 """Of the end of an attempt's log in the status."""
+MAX_ERROR_NAME_CHARACTERS = 256
+"""Of an exception's type and of its frame's module and function."""
 MAX_QUOTED_CHARACTERS = 512
 """Of a message that becomes a part of another one."""
 
@@ -173,6 +175,7 @@ class Metadata(_Data, frozen=True):
     creation_timestamp: datetime
     generation: int = 1
     deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     annotations: Who = Who()
     managed_fields: tuple[Manager, ...] = ()
 
@@ -205,6 +208,17 @@ class Resources(_Data, frozen=True):
 
     peak_memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     cpu_seconds: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] | None = None
+    memory_limit_bytes: int | None = None
+    """Of its container, beyond which it would have been killed."""
+
+
+class AttemptError(_Data, frozen=True):
+    """The exception that ended an attempt, and the top frame of the job's own code."""
+
+    type: str
+    module: str | None = None
+    function: str | None = None
+    line: int | None = None
 
 
 class Attempt(_Data, frozen=True):
@@ -218,9 +232,12 @@ class Attempt(_Data, frozen=True):
     reason: Reason
     message: str = ""
     node_name: str | None = None
+    due_time: datetime | None = None
+    """When it could have started."""
     start: datetime | None = None
     exit_code: int | None = None
     resources: Resources | None = None
+    error: AttemptError | None = None
     log_tail: str | None = None
 
 

@@ -7,6 +7,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from bgjobs.mirror.database import connect
 from bgjobs.mirror.migrate import upgrade
 
 _REFUSED_FOR_SECONDS = 60.0
@@ -21,7 +22,7 @@ def main() -> int:
         print("set BGJOBS_DATABASE_URL, for example mysql+pymysql://...", file=sys.stderr)
         return 2
     try:
-        _upgrade_once_it_answers(sa.create_engine(url))
+        _upgrade_once_it_answers(connect(url))
     except (SQLAlchemyError, ImportError) as error:
         print(f"the schema was not upgraded: {error}", file=sys.stderr)
         return 1

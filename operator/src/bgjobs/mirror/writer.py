@@ -1,25 +1,39 @@
 """Writes the mirror in a thread of its own: the database never delays a job."""
 
-import functools
 import itertools
 import logging
 import threading
 import time
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from bgjobs.domain.resource import BackgroundJob
-from bgjobs.mirror.rows import action_rows, details_row, job_row, naive, padded
-from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
+from bgjobs.domain.resource import BackgroundJob, Metadata
+from bgjobs.mirror import retention, rollups, rows
+from bgjobs.mirror.schema import (
+    ACTIONS,
+    ATTEMPTS,
+    JOB_DETAILS,
+    JOB_LABELS,
+    JOBS,
+    LOG_TAILS,
+    META,
+    STALE_BUCKETS,
+)
+from bgjobs.mirror.statements import guarded_upsert, insert_missing, upsert
 
 _BATCH_ROWS = 500
 _GATHERED_FOR_SECONDS = 0.2
 """A batch costs little more than a row, and of each job only the last state is written."""
 _LONGEST_PAUSE_SECONDS = 30.0
+_MOST_LOG_TAILS = 1000
+"""That wait to be written, of 16 KiB at most."""
+_TENDED_EVERY_SECONDS = 5.0
+_BUCKETS_AT_ONCE = 20
+_PURGED_AT_ONCE = 200
 _UNWRITABLE = (DataError, OverflowError, RecursionError, TypeError, ValueError)
 """What a row's own content causes."""
 
@@ -27,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 
 Value = TypeVar("Value")
+Actions = dict[tuple[str, int], dict[str, Any]]
+"""Rows by action and ordinal."""
+AttemptKey = tuple[str, int, int]
+"""The uid of the BackgroundJob, run and attempt."""
+Version = tuple[int, int]
+"""The epoch and the resourceVersion, as a number."""
 
 
 class _Unwritten(NamedTuple, Generic[Value]):
@@ -36,8 +56,40 @@ class _Unwritten(NamedTuple, Generic[Value]):
 
 class _Job(NamedTuple):
     state: BackgroundJob
-    actions: dict[tuple[str, int], dict[str, Any]]
-    """Rows by action and ordinal, also of states that a newer one has replaced."""
+    seen_at: datetime
+    earlier_actions: Actions
+    """Of states that a newer one has replaced."""
+
+
+class _Batch(NamedTuple):
+    jobs: dict[str, _Unwritten[_Job]]
+    deleted: dict[str, _Unwritten[datetime]]
+    log_tails: dict[AttemptKey, bytes]
+
+
+class LiveRows(NamedTuple):
+    """The rows of BackgroundJobs that are not known to be gone, by uid.
+
+    What was read from the API server later is older only if that was restored
+    from a backup.
+    """
+
+    epoch: int
+    newest_list: int
+    """The version of the last list that the mirror followed."""
+    versions: Mapping[str, Version]
+
+    def has(self, job: Metadata) -> bool:
+        """Whether the row is of this very state."""
+        return self.versions.get(job.uid) == (self.epoch, job.version)
+
+    def are_ahead_of(self, list_version: int) -> bool:
+        now = (self.epoch, list_version)
+        return self.newest_list > list_version or any(row > now for row in self.versions.values())
+
+    def is_ahead_of(self, job: Metadata) -> bool:
+        now = (self.epoch, job.version)
+        return self.versions.get(job.uid, now) > now
 
 
 class MirrorWriter:
@@ -47,16 +99,30 @@ class MirrorWriter:
     place of an older one that was not yet written. Who did what is kept of both.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, history: timedelta | None = None) -> None:
+        """`history` says how long rows outlive their BackgroundJobs; None: for ever."""
         self._engine = engine
+        self._dialect = engine.dialect.name
+        self._history = history
         self._changed = threading.Condition()
         self._jobs: dict[str, _Unwritten[_Job]] = {}
         self._deleted: dict[str, _Unwritten[datetime]] = {}
+        self._log_tails: dict[AttemptKey, bytes] = {}
+        self._epoch: int | None = None
+        self._swept: dict[str, Any] = {}
+        self._leads = False
+        self._tended_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def lead(self) -> None:
+        """From here on it says how far the mirror is, and computes and purges."""
+        with self._changed:
+            self._leads = True
+            self._changed.notify()
 
     def stop(self, timeout_seconds: float) -> None:
         """Writes what is left, within a time, and ends the thread."""
@@ -81,15 +147,16 @@ class MirrorWriter:
     def put(self, job: BackgroundJob, now: datetime) -> None:
         """Takes a state over, unless it knows a newer one."""
         uid = job.metadata.uid
-        actions = {(row["action"], row["ordinal"]): row for row in action_rows(job, now)}
         with self._changed:
             known = self._jobs.get(uid)
-            since = time.monotonic()
+            since, actions = time.monotonic(), {}
             if known is not None:
-                since, actions = known.since, actions | known.value.actions
-                if known.value.state.metadata.version > job.metadata.version:
-                    job = known.value.state
-            self._jobs[uid] = _Unwritten(_Job(job, actions), since)
+                older, newer = known.value.state, job
+                if older.metadata.version > newer.metadata.version:
+                    older, newer = newer, older
+                since, job = known.since, newer
+                actions = known.value.earlier_actions | _actions(older, now)
+            self._jobs[uid] = _Unwritten(_Job(job, now, actions), since)
             self._changed.notify()
 
     def deleted(self, uid: str, when: datetime) -> None:
@@ -97,25 +164,53 @@ class MirrorWriter:
             self._deleted.setdefault(uid, _Unwritten(when, time.monotonic()))
             self._changed.notify()
 
-    def live_rows(self, up_to_version: str) -> dict[str, str]:
-        """The rows, no newer than that, whose BackgroundJob is not known to be gone.
+    def log_tail(self, attempt: AttemptKey, log: bytes) -> None:
+        """Takes over the end of an attempt's log. While very many wait, the oldest goes."""
+        with self._changed:
+            self._log_tails[attempt] = log
+            if len(self._log_tails) > _MOST_LOG_TAILS:
+                del self._log_tails[next(iter(self._log_tails))]
+            self._changed.notify()
 
-        Their zero-padded resourceVersions by uid. Reads the database; raises SQLAlchemyError.
-        """
-        columns = JOBS.c
-        query = sa.select(columns.uid, columns.resource_version).where(
-            columns.deleted_at.is_(None), columns.resource_version <= padded(up_to_version)
-        )
+    def live_rows(self) -> LiveRows:
+        """Reads the database; raises SQLAlchemyError."""
+        columns = JOBS.c.uid, JOBS.c.epoch, JOBS.c.resource_version
         with self._engine.connect() as connection:
-            return {row.uid: row.resource_version for row in connection.execute(query)}
+            meta = connection.execute(sa.select(META.c.epoch, META.c.list_version)).first()
+            live = connection.execute(sa.select(*columns).where(JOBS.c.deleted_at.is_(None)))
+            versions = {uid: (epoch, int(version)) for uid, epoch, version in live}
+        stored, newest_list = meta or (0, None)
+        with self._changed:
+            self._epoch = max(stored, self._epoch or 0)
+        return LiveRows(self._epoch, int(newest_list or 0), versions)
+
+    def begin_epoch(self, rows: LiveRows) -> LiveRows:
+        """The API server was restored from a backup: what is known of it counts no more."""
+        logger.warning("the API server was restored from a backup; the mirror follows it")
+        with self._changed:
+            self._jobs.clear()
+            self._deleted.clear()
+            self._epoch = self._swept["epoch"] = rows.epoch + 1
+        return rows._replace(epoch=rows.epoch + 1, newest_list=0)
+
+    def end_sweep(self, list_version: int, began: datetime) -> None:
+        """All that the list had was put."""
+        with self._changed:
+            self._swept |= {
+                "list_version": rows.padded(str(list_version)),
+                "swept_at": rows.naive(began),
+            }
 
     def _run(self) -> None:
         pause = 0.0
         while self._wait(pause):
             try:
                 self.write_oldest()
+                self._tend()
             except SQLAlchemyError as error:
                 pause = _longer(pause)
+                # What it is connected to may have become read-only, and another one the primary.
+                self._engine.dispose()
                 logger.warning(
                     "the mirror is %s behind (%.0f s) and tries again in %.1f s; if tables are "
                     "missing, run `python -m bgjobs.mirror` (make deploy does): %s",
@@ -132,25 +227,51 @@ class MirrorWriter:
 
     def write_oldest(self) -> None:
         """Writes one batch. Raises SQLAlchemyError where the database fails."""
-        jobs, deleted = self._oldest()
-        self._write_batch(
-            [entry.value for entry in jobs.values()],
-            {uid: entry.value for uid, entry in deleted.items()},
-        )
-        self._drop(jobs, deleted)
+        batch = self._oldest()
+        if batch.jobs or batch.deleted or batch.log_tails:
+            self._write_batch(batch)
+            self._drop(batch)
+
+    def tend(self) -> None:
+        """Says how far it is, computes stale rollups, takes a part of what is too old."""
+        with self._changed:
+            swept = dict(self._swept)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        meta = {
+            "id": 1,
+            "as_of": now - timedelta(seconds=self.lag_seconds),
+            "written_at": now,
+            "pending": self.pending,
+            **swept,
+        }
+        with self._engine.begin() as connection:
+            columns = [name for name in meta if name != "id"]
+            connection.execute(upsert(self._dialect, META, *columns), meta)
+            rollups.refresh(connection, _BUCKETS_AT_ONCE)
+        if self._history is not None:
+            with self._engine.begin() as connection:
+                retention.purge(connection, now - self._history, _PURGED_AT_ONCE)
+
+    def _tend(self) -> None:
+        if self._leads and time.monotonic() - self._tended_at >= _TENDED_EVERY_SECONDS:
+            self.tend()
+            self._tended_at = time.monotonic()
 
     def _wait(self, pause_seconds: float) -> bool:
-        """Waits until there is a batch to write; False once the writer is to end."""
+        """Waits until there is something to do; False once the writer is to end."""
         stopping = self._stopping
+        idle = _TENDED_EVERY_SECONDS if self._leads else None
         with self._changed:
-            self._changed.wait_for(lambda: self.pending or stopping.is_set())
+            self._changed.wait_for(lambda: self._has_work or stopping.is_set(), idle)
         if pause_seconds or self.pending < _BATCH_ROWS:
             stopping.wait(pause_seconds or _GATHERED_FOR_SECONDS)
-        return not stopping.is_set() or (self.pending > 0 and not pause_seconds)
+        return not stopping.is_set() or (self._has_work and not pause_seconds)
 
-    def _oldest(
-        self,
-    ) -> tuple[dict[str, _Unwritten[_Job]], dict[str, _Unwritten[datetime]]]:
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._jobs or self._deleted or self._log_tails)
+
+    def _oldest(self) -> _Batch:
         """A batch to write: jobs, and deletions of such as have no state left to write."""
         with self._changed:
             jobs = dict(itertools.islice(self._jobs.items(), _BATCH_ROWS))
@@ -160,89 +281,97 @@ class MirrorWriter:
                 if uid in jobs or uid not in self._jobs
             )
             deleted = dict(itertools.islice(ripe, _BATCH_ROWS))
-        return jobs, deleted
+            log_tails = dict(itertools.islice(self._log_tails.items(), _BATCH_ROWS))
+        return _Batch(jobs, deleted, log_tails)
 
-    def _drop(
-        self,
-        jobs: dict[str, _Unwritten[_Job]],
-        deleted: dict[str, _Unwritten[datetime]],
-    ) -> None:
+    def _drop(self, batch: _Batch) -> None:
         """Forgets what was written, except where a newer state has come meanwhile."""
         with self._changed:
-            for uid, written in jobs.items():
-                entry = self._jobs.pop(uid)
+            for uid, written in batch.jobs.items():
+                entry = self._jobs.pop(uid, written)
                 if entry is not written:
                     self._jobs[uid] = entry._replace(since=time.monotonic())
-            for uid in deleted:
-                del self._deleted[uid]
+            for uid in batch.deleted:
+                self._deleted.pop(uid, None)
+            for attempt, log in batch.log_tails.items():
+                if self._log_tails.get(attempt) is log:
+                    del self._log_tails[attempt]
 
-    def _write_batch(self, jobs: list[_Job], deleted: dict[str, datetime]) -> None:
+    def _write_batch(self, batch: _Batch) -> None:
         """Writes all that can be written: a row that the database cannot hold stops no other.
 
         Raises SQLAlchemyError where it is the database that fails.
         """
+        # In the order of the uid, so that two writers never wait for each other's rows.
+        jobs = [batch.jobs[uid].value for uid in sorted(batch.jobs)]
         try:
-            self._write(jobs, deleted)
+            self._write(jobs)
         except _UNWRITABLE:
             for job in jobs:
                 try:
-                    self._write([job], {})
+                    self._write([job])
                 except _UNWRITABLE as error:
                     why = str(error).splitlines()[0]
                     logger.error("%s cannot be mirrored: %s", job.state.key, why)
-            self._write([], deleted)
-
-    def _write(self, jobs: list[_Job], deleted: dict[str, datetime]) -> None:
-        # In the order of the uid, so that two writers never wait for each other's rows.
-        jobs.sort(key=lambda job: job.state.metadata.uid)
-        states = [job.state for job in jobs]
-        dialect = self._engine.dialect.name
+        tails = [
+            rows.log_tail_row(*attempt, log) for attempt, log in sorted(batch.log_tails.items())
+        ]
+        if not (tails or batch.deleted):
+            return
         with self._engine.begin() as connection:
-            if jobs:
-                connection.execute(guarded_upsert(dialect, JOBS), [*map(job_row, states)])
-                connection.execute(
-                    guarded_upsert(dialect, JOB_DETAILS), [*map(details_row, states)]
-                )
-                if actions := [row for job in jobs for row in job.actions.values()]:
-                    connection.execute(insert_missing(dialect, ACTIONS), actions)
-            for uid in sorted(deleted):
-                row = sa.update(JOBS).where(JOBS.c.uid == uid)
-                connection.execute(row.values(deleted_at=naive(deleted[uid])))
+            if tails:
+                connection.execute(upsert(self._dialect, LOG_TAILS, "text"), tails)
+            for uid in sorted(batch.deleted):
+                row = sa.update(JOBS).where(JOBS.c.uid == uid, JOBS.c.deleted_at.is_(None))
+                when = rows.naive(batch.deleted[uid].value)
+                connection.execute(row.values(deleted_at=when))
+
+    def _write(self, jobs: list[_Job]) -> None:
+        if not jobs:
+            return
+        states = [job.state for job in jobs]
+        actions = [
+            row
+            for job in jobs
+            for row in (job.earlier_actions | _actions(job.state, job.seen_at)).values()
+        ]
+        labels = [row for state in states for row in rows.label_rows(state)]
+        attempts = [row for state in states for row in rows.attempt_rows(state)]
+        buckets = {rollups.bucket_of(row["finished_at"]) for row in attempts}
+        with self._engine.begin() as connection:
+            epoch = {"epoch": self._known_epoch(connection)}
+            for table, written in (
+                (JOBS, map(rows.job_row, states)),
+                (JOB_DETAILS, map(rows.details_row, states)),
+                (JOB_LABELS, labels),
+                (ATTEMPTS, attempts),
+            ):
+                if versioned := [row | epoch for row in written]:
+                    connection.execute(guarded_upsert(self._dialect, table), versioned)
+            connection.execute(_OLD_LABELS, {"uids": [state.metadata.uid for state in states]})
+            if actions:
+                connection.execute(insert_missing(self._dialect, ACTIONS), actions)
+            if buckets:
+                stale = [{"bucket_at": bucket} for bucket in sorted(buckets)]
+                connection.execute(insert_missing(self._dialect, STALE_BUCKETS), stale)
+
+    def _known_epoch(self, connection: sa.Connection) -> int:
+        if self._epoch is None:
+            self._epoch = connection.scalar(sa.select(META.c.epoch)) or 0
+        return self._epoch
+
+
+_JOB_OF_LABEL = sa.select(JOBS.c.resource_version).where(JOBS.c.uid == JOB_LABELS.c.uid)
+_OLD_LABELS = sa.delete(JOB_LABELS).where(
+    JOB_LABELS.c.uid.in_(sa.bindparam("uids", expanding=True)),
+    JOB_LABELS.c.resource_version != _JOB_OF_LABEL.scalar_subquery(),
+)
+"""Those that their job no longer has, which were not written with its last state."""
+
+
+def _actions(job: BackgroundJob, now: datetime) -> Actions:
+    return {(row["action"], row["ordinal"]): row for row in rows.action_rows(job, now)}
 
 
 def _longer(pause_seconds: float) -> float:
     return min(_LONGEST_PAUSE_SECONDS, pause_seconds * 2 or 0.5)
-
-
-@functools.cache
-def insert_missing(dialect: str, table: sa.Table) -> sa.Insert:
-    """Inserts a row unless there is one of its key."""
-    if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    # Not INSERT IGNORE: that cuts what does not fit, too.
-    return mysql.insert(table).on_duplicate_key_update(uid=table.c.uid)
-
-
-@functools.cache
-def guarded_upsert(dialect: str, table: sa.Table) -> sa.Insert:
-    """Inserts a row, or updates it unless the row is of a newer resourceVersion.
-
-    A row once marked deleted stays so: no BackgroundJob's uid comes back.
-    """
-    version = table.c.resource_version
-    others = [c for c in table.columns if c.name not in ("uid", "resource_version", "deleted_at")]
-    if dialect == "sqlite":
-        lite = sqlite.insert(table)
-        return lite.on_conflict_do_update(
-            index_elements=["uid"],
-            set_={c.name: lite.excluded[c.name] for c in (*others, version)},
-            where=lite.excluded.resource_version >= version,
-        )
-    insert = mysql.insert(table)
-    newer = insert.inserted.resource_version >= version
-    # MySQL assigns from left to right: the version goes last, or every guard after it would
-    # compare the new version with itself.
-    assignments: list[tuple[str, Any]] = [
-        (c.name, sa.func.if_(newer, insert.inserted[c.name], c)) for c in (*others, version)
-    ]
-    return insert.on_duplicate_key_update(assignments)

@@ -24,6 +24,7 @@ from bgjobs.domain.policies.changes import (
     waiting,
 )
 from bgjobs.domain.policies.obstacles import CANNOT_START, obstacle
+from bgjobs.domain.policies.start import due
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
@@ -140,6 +141,7 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
         attempt=child.attempt,
         job_name=child.name,
         node_name=pod.node_name if pod else None,
+        due_time=due(job),
         start=start,
         finish=finish,
         outcome=end.outcome,
@@ -147,6 +149,7 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
         reason=end.reason,
         message=end.message,
         resources=end.resources,
+        error=end.error,
         log_tail=_log_tail(seen.log_tail),
     )
     status = observed(job)

@@ -47,7 +47,7 @@ def exhausted(seen: Observation, _: Configuration, now: datetime) -> Decision | 
 
 def due(job: BackgroundJob) -> datetime:
     """When the next attempt may start, start requests aside."""
-    status = job.status
+    status, created = job.status, job.metadata.creation_timestamp
     if status.next_attempt > 1:
         last = status.attempts[-1]
         if costs_retry(last.outcome, status):
@@ -56,12 +56,12 @@ def due(job: BackgroundJob) -> datetime:
             return status.next_attempt_time or last.finish
         return last.finish
     if status.run > 1:
-        since = (c.last_transition_time for c in status.conditions if c.type == "Finished")
-        return next(since, job.metadata.creation_timestamp)
+        ends = (c.last_transition_time for c in status.conditions if c.type == "Finished")
+        return next(ends, created)
     if job.spec.start_at is not None:
         return job.spec.start_at
     delay = timedelta(seconds=priority.effective_delay_seconds(job.spec))
-    return job.metadata.creation_timestamp + delay
+    return created + delay
 
 
 def _has_waited_since(job: BackgroundJob) -> datetime:

@@ -45,3 +45,8 @@ def upgrade() -> None:
         sa.Column("resource_version", sa.CHAR(39), nullable=False),
         mysql_charset="utf8mb4",
     )
+
+
+def downgrade() -> None:
+    op.drop_table("job_details")
+    op.drop_table("jobs")

@@ -17,3 +17,7 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime, nullable=False),
         mysql_charset="utf8mb4",
     )
+
+
+def downgrade() -> None:
+    op.drop_table("actions")

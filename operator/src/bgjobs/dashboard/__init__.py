@@ -1,0 +1,1 @@
+"""A read-only view of the mirror in the browser, for those who may look."""

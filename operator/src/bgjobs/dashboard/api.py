@@ -1,0 +1,180 @@
+"""The same for programs: read-only JSON, described by /api/openapi.json."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from bgjobs.dashboard import queries, view
+from bgjobs.dashboard.context import Admitted, Connected
+from bgjobs.dashboard.filters import PERIODS, Cursor, Filter, utc_now
+from bgjobs.dashboard.states import STATES, state_of
+
+router = APIRouter(prefix="/api/v1")
+
+
+class Job(BaseModel):
+    """A job as lists show it. Times are UTC."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    uid: str
+    namespace: str
+    name: str
+    class_: str = Field(serialization_alias="class", validation_alias="class")
+    method: str
+    priority: int
+    state: str
+    phase: str
+    reason: str
+    message: str
+    run: int
+    attempts_total: int
+    retries: int
+    effective_retries: int | None
+    delay_seconds: int
+    effective_delay_seconds: int | None
+    run_seconds: float | None
+    created_at: datetime
+    next_attempt_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    deleted_at: datetime | None
+    result: Any = None
+
+
+class JobPage(BaseModel):
+    jobs: list[Job]
+    before: str | None
+    """The next page's `before`; null on the last one."""
+
+
+class Attempt(BaseModel):
+    run: int
+    attempt: int
+    job_name: str
+    node_name: str | None
+    outcome: str
+    reason: str
+    message: str
+    exit_code: int | None
+    started_at: datetime | None
+    finished_at: datetime
+    peak_memory_bytes: int | None
+    cpu_seconds: float | None
+    error_group: str | None
+    has_log: bool
+
+
+class Action(BaseModel):
+    action: str
+    by_user: str
+    at: datetime
+
+
+class JobDetails(Job):
+    labels: dict[str, str]
+    parameters: Any
+    """Values whose key sounds secret are masked here, as in results, and nowhere else."""
+    attempts: list[Attempt]
+    actions: list[Action]
+
+
+class ErrorGroup(BaseModel):
+    error_group: str
+    type: str | None
+    place: str | None
+    message: str
+    failed_attempts: int
+    failed_jobs: int
+    last_seen: datetime
+
+
+class Mirror(BaseModel):
+    as_of: datetime | None
+    behind_seconds: float
+    problem: str | None
+
+
+class Wanted(BaseModel):
+    """The list's filters, as its address has them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: str = Field("", examples=[*STATES])
+    reason: str = ""
+    priority: str = Field("", examples=["High", "Medium", "Low"])
+    class_: str = Field("", alias="class")
+    namespace: str = ""
+    name: str = Field("", description="what it begins with")
+    labels: str = Field("", examples=["customer=42,team=shop"])
+    error: str = Field("", description="the id of an error group")
+    created: str = Field("", examples=[*PERIODS])
+    before: str = Field("", description="of the page before")
+
+
+@router.get("/jobs")
+def jobs(_: Admitted, connection: Connected, given: Annotated[Wanted, Query()]) -> JobPage:
+    """The newest jobs that fit, 25 at once."""
+    wanted, now = Filter.parse(given.model_dump(by_alias=True)), utc_now()
+    rows = queries.page(connection, wanted, now)
+    shown = rows[: queries.PAGE_ROWS]
+    last = shown[-1] if len(rows) > len(shown) else None
+    cursor = str(Cursor(last["created_at"], last["uid"])) if last else None
+    return JobPage(jobs=[Job.model_validate(_job(row)) for row in shown], before=cursor)
+
+
+@router.get("/jobs/{uid}")
+def job(_: Admitted, connection: Connected, uid: str) -> JobDetails:
+    row = queries.job(connection, uid)
+    if row is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such job here.")
+    return JobDetails.model_validate(
+        {
+            **_job(row),
+            "labels": queries.labels(connection, uid),
+            "parameters": view.mask(view.read_json(row["parameters"])),
+            "attempts": [dict(each) for each in queries.attempts(connection, uid)],
+            "actions": [dict(each) for each in queries.actions(connection, uid)],
+        }
+    )
+
+
+@router.get("/error-groups")
+def error_groups(_: Admitted, connection: Connected, period: str = "24h") -> list[ErrorGroup]:
+    wanted = Filter.parse({"created": period})
+    now = utc_now()
+    found = []
+    for row in queries.error_groups(connection, wanted.since(now) or now):
+        latest = queries.latest_of_group(connection, row["error_group"])
+        if latest is not None:
+            found.append(
+                ErrorGroup(
+                    error_group=row["error_group"],
+                    type=latest["error_type"],
+                    place=latest["error_place"],
+                    message=latest["message"],
+                    failed_attempts=int(row["attempts"]),
+                    failed_jobs=int(row["failed"]),
+                    last_seen=latest["finished_at"],
+                )
+            )
+    return found
+
+
+@router.get("/mirror")
+def mirror(_: Admitted, connection: Connected) -> Mirror:
+    """How current all this is."""
+    fresh = view.freshness(queries.meta(connection), utc_now())
+    return Mirror(as_of=fresh.as_of, behind_seconds=fresh.behind, problem=fresh.problem)
+
+
+def _job(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "state": state_of(row["phase"], row["reason"]).name,
+        "result": view.mask(view.read_json(row["result"])),
+    }

@@ -1,0 +1,255 @@
+"""Charts as SVG: drawn here, so that they need no script, and coloured by the style sheet."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from bgjobs.dashboard import words
+from bgjobs.dashboard.view import Stretch
+
+_LEFT, _RIGHT, _TOP = 44.0, 8.0, 8.0
+_STEPS = (1, 2, 5)
+_TICKS_SECONDS = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200),
+    *(86400 * days for days in (1, 2, 7, 14, 30, 90, 365)),
+)
+
+
+class Mark(NamedTuple):
+    tag: str
+    attributes: Mapping[str, Any]
+    text: str = ""
+    title: str = ""
+
+
+class Chart(NamedTuple):
+    width: float
+    height: float
+    label: str
+    """What it shows, for those who do not see it."""
+    marks: Sequence[Mark]
+    style: str = "chart"
+
+
+class Series(NamedTuple):
+    """Values by bucket; `kind` is line, area or bar."""
+
+    name: str
+    style: str
+    kind: str
+    values: Sequence[float]
+
+
+def top(highest: float) -> float:
+    """The end of an axis that begins at 0: 1, 2 or 5 times a power of ten."""
+    if highest <= 0:
+        return 1.0
+    power = 1.0
+    while power > highest:
+        power /= 10
+    while power * 10 < highest:
+        power *= 10
+    return next(step * power for step in (*_STEPS, 10) if step * power >= highest)
+
+
+def over_time(
+    begin: datetime,
+    step: timedelta,
+    series: Sequence[Series],
+    label: str,
+    unit: str = "count",
+    width: float = 780,
+    height: float = 170,
+    limit: float | None = None,
+    style: str = "chart",
+) -> Chart:
+    """Series over the same buckets. Every value can be read by pointing at its bucket."""
+    count = max((len(each.values) for each in series), default=0) or 1
+    largest = max([limit or 0, *(max(each.values, default=0) for each in series)])
+    scale = 2**20 if unit == "bytes" else 1
+    highest = 1.0 if unit == "share" else scale * top(largest / scale)
+    inner, base = width - _LEFT - _RIGHT, height - 30
+    column = inner / count
+
+    def y(value: float) -> float:
+        return round(base - (base - _TOP) * min(value, highest) / highest, 1)
+
+    marks = []
+    for part in (0, 0.5, 1):
+        value = highest * part
+        marks.append(_path("gl", f"M{_LEFT} {y(value)}H{width - _RIGHT}"))
+        text = _value(value, unit)
+        marks.append(_text("ax", _LEFT - 6, y(value) + 4, text, "end"))
+    marks += _time_axis(begin, begin + step * count, _LEFT, width - _RIGHT, base, None)
+    for each in series:
+        if each.kind == "bar":
+            marks += [
+                _rect(
+                    f"m {each.style}",
+                    _LEFT + index * column + column * 0.12,
+                    y(value),
+                    column * 0.76,
+                    base - y(value),
+                )
+                for index, value in enumerate(each.values)
+                if value
+            ]
+            continue
+        points = " ".join(
+            f"{'L' if index else 'M'}{_LEFT + (index + 0.5) * column:.1f} {y(value)}"
+            for index, value in enumerate(each.values)
+        )
+        if each.kind == "area" and each.values:
+            last = _LEFT + (len(each.values) - 0.5) * column
+            closed = f"{points} L{last:.1f} {base}L{_LEFT + 0.5 * column:.1f} {base}Z"
+            marks.append(_path(f"area f-{each.style}", closed))
+        marks.append(_path(f"m s-{each.style}", points))
+    if limit:
+        marks.append(_path("s-ink", f"M{_LEFT} {y(limit)}H{width - _RIGHT}"))
+        marks.append(_text("nowt", _LEFT + 4, y(limit) - 4, "limit"))
+    for index in range(count):
+        values = [
+            f"{each.name}: {_value(each.values[index], unit)}"
+            for each in series
+            if index < len(each.values)
+        ]
+        at = begin + step * index
+        title = f"{at:%d %b %H:%M}\n" + "\n".join(values)
+        box = {"x": round(_LEFT + index * column, 1), "y": _TOP, "width": round(column, 1)}
+        marks.append(Mark("rect", {"class": "hit", **box, "height": base - _TOP}, title=title))
+    return Chart(width, height, label, marks, style)
+
+
+def spark(values: Sequence[float], style: str, label: str, *, bars: bool = False) -> Chart:
+    """A small one beside a row: its shape only."""
+    width, height = 110.0, 22.0
+    highest, column = max(values, default=0) or 1, width / (len(values) or 1)
+    marks = [_path("gl", f"M0 {height - 0.5}H{width}")]
+    if bars:
+        marks += [
+            _rect(
+                f"m f-{style}",
+                index * column,
+                height - (height - 2) * value / highest,
+                max(1.5, column - 0.5),
+                (height - 2) * value / highest,
+            )
+            for index, value in enumerate(values)
+            if value
+        ]
+    else:
+        points = (
+            f"{'L' if index else 'M'}{(index + 0.5) * column:.1f} "
+            f"{height - 1 - (height - 3) * value / highest:.1f}"
+            for index, value in enumerate(values)
+        )
+        marks.append(_path(f"m s-{style}", " ".join(points)))
+    return Chart(width, height, label, marks, "spark")
+
+
+def meter(part: float, style: str = "running") -> Chart:
+    """How much of a limit is used, from 0 to 1."""
+    width, height = 120.0, 8.0
+    filled = round(width * min(1.0, max(0.0, part)), 1)
+    marks = [
+        _rect("f-soft", 0, 0, width, height),
+        _rect(f"m f-{style}", 0, 0, filled, height),
+        _rect("s-edge", 0.5, 0.5, width - 1, height - 1),
+    ]
+    return Chart(width, height, "", marks, "meter")
+
+
+def timeline(rows: Sequence[Sequence[Stretch]], first: int, now: datetime) -> Chart | None:
+    """The attempts of a run to scale, `first` being the number of the first of them."""
+    ends = [part.end for row in rows for part in row]
+    if not ends:
+        return None
+    begin = min(part.begin for row in rows for part in row)
+    seconds = max(1.0, (max(ends) - begin).total_seconds())
+    left, width, line = 84.0, 784.0, 32.0
+    inner = width - left - 12
+    height = line * len(rows) + 30
+
+    def x(time: datetime) -> float:
+        return round(left + inner * (time - begin).total_seconds() / seconds, 1)
+
+    base = line * len(rows) + 6
+    marks = list(_time_axis(begin, max(ends), left, left + inner, base, 4))
+    for number, row in enumerate(rows):
+        middle = line * number + 20
+        marks.append(_text("rowt", 0, middle + 4, f"Attempt {first + number}"))
+        for part in row:
+            ran = part.words == "ran"
+            high = 22 if ran else 14
+            wide = max(1.5, x(part.end) - x(part.begin))
+            lasted = words.duration((part.end - part.begin).total_seconds())
+            style = f"m f-{part.style}" if ran else f"m t-{part.style}"
+            marks.append(
+                _rect(style, x(part.begin), middle - high / 2, wide, high, f"{part.words} {lasted}")
+            )
+            if wide > 46:
+                text = "in" if ran else f"x-{part.style}"
+                middle_x = x(part.begin) + wide / 2
+                marks.append(_text(text, middle_x, middle + 4, lasted, "middle"))
+    if begin <= now <= max(ends) + timedelta(seconds=1):
+        marks.append(_path("now", f"M{min(x(now), left + inner)} 4V{base}"))
+    spoken = "; ".join(
+        f"attempt {first + number}: "
+        + ", ".join(
+            f"{part.words} {words.duration((part.end - part.begin).total_seconds())}"
+            for part in row
+        )
+        for number, row in enumerate(rows)
+    )
+    return Chart(width, height, spoken, marks, "chart wide")
+
+
+def _time_axis(
+    begin: datetime, end: datetime, left: float, right: float, base: float, grid_from: float | None
+) -> list[Mark]:
+    seconds = max(1.0, (end - begin).total_seconds())
+    step = next((each for each in _TICKS_SECONDS if seconds / each <= 7), _TICKS_SECONDS[-1])
+    midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    number = int((begin - midnight).total_seconds() // step)
+    marks: list[Mark] = []
+    day = begin.date()
+    while True:
+        number += 1
+        at = midnight + timedelta(seconds=step * number)
+        if at > end:
+            return marks
+        place = left + (right - left) * (at - begin).total_seconds() / seconds
+        if step >= 86400 or at.date() != day:
+            text, day = f"{at.day} {at:%b}", at.date()
+        else:
+            text = f"{at:%H:%M:%S}" if step < 60 else f"{at:%H:%M}"
+        if grid_from is not None:
+            marks.append(_path("gl", f"M{place:.1f} {grid_from}V{base}"))
+        anchor = "end" if place > right - 20 else "middle"
+        marks.append(_text("ax", place, base + 15, text, anchor))
+
+
+def _value(value: float, unit: str) -> str:
+    match unit:
+        case "seconds":
+            return words.duration(value) if value else "0"
+        case "bytes":
+            return words.size(value) if value else "0"
+        case "share":
+            return words.share(value, 1)
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
+def _path(style: str, points: str) -> Mark:
+    return Mark("path", {"class": style, "d": points})
+
+
+def _text(style: str, x: float, y: float, text: str, anchor: str = "start") -> Mark:
+    place = {"x": round(x, 1), "y": round(y, 1), "text-anchor": anchor}
+    return Mark("text", {"class": style, **place}, text)
+
+
+def _rect(style: str, x: float, y: float, width: float, height: float, title: str = "") -> Mark:
+    sides = {"x": x, "y": y, "width": width, "height": max(0.0, height)}
+    rounded = {name: round(side, 1) for name, side in sides.items()}
+    return Mark("rect", {"class": style, **rounded, "rx": 1.5}, title=title)

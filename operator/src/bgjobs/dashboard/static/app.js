@@ -1,0 +1,188 @@
+// The pages work without this. It counts times on, keeps the page current, copies, and has keys.
+"use strict";
+
+const EVERY_MS = 3000;
+const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
+const status = document.getElementById("live");
+const pause = document.getElementById("pause");
+let etag = "";
+let paused = false;
+
+// As words.duration writes it.
+function duration(seconds) {
+  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1).replace(/\.0$/, "")} s`;
+  let rest = Math.round(seconds);
+  const parts = [];
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]]) {
+    const count = Math.floor(rest / size);
+    rest %= size;
+    if (count || parts.length) parts.push(count ? `${count} ${unit}` : "");
+  }
+  return parts.slice(0, 2).filter(Boolean).join(" ");
+}
+
+function tick() {
+  const now = Date.now() + skew;
+  for (const time of document.querySelectorAll("time.rel")) {
+    const seconds = Math.abs(now - Date.parse(time.dateTime)) / 1000;
+    const text = time.dataset.words.replace("{}", duration(Math.round(seconds)));
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// Keeping current: what has changed is replaced in its place, and nothing moves.
+
+function isInUse(element) {
+  const selection = document.getSelection();
+  return element.contains(document.activeElement) && document.activeElement !== document.body
+    || (!selection.isCollapsed && element.contains(selection.anchorNode));
+}
+
+function replace(old, fresh) {
+  if (old.dataset.sent === fresh.innerHTML || isInUse(old)) return;
+  old.dataset.sent = fresh.innerHTML;
+  const open = [...old.querySelectorAll("details[open]")].map((each) => each.id);
+  old.innerHTML = fresh.innerHTML;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  showCopy();
+}
+
+function updateRows(table, fresh) {
+  const rows = [...fresh.querySelectorAll("tr[data-uid]")];
+  const known = new Map([...table.querySelectorAll("tr[data-uid]")].map((row) => [row.dataset.uid, row]));
+  const newer = rows.findIndex((row) => known.has(row.dataset.uid));
+  for (const row of rows) {
+    const old = known.get(row.dataset.uid);
+    if (!old) continue;
+    old.classList.remove("gone");
+    if (old.dataset.state !== row.dataset.state && !isInUse(old)) {
+      old.innerHTML = row.innerHTML;
+      old.dataset.state = row.dataset.state;
+    }
+    known.delete(row.dataset.uid);
+  }
+  const last = rows.at(-1)?.dataset.order ?? "";
+  const isFull = fresh.dataset.full === "true";
+  for (const [, row] of known) {
+    // Beyond the end of a full page it may only have been pushed to the next one.
+    row.classList.toggle("gone", !isFull || row.dataset.order > last);
+  }
+  const count = newer < 0 ? rows.length : newer;
+  const link = document.getElementById("newer");
+  link.hidden = count === 0;
+  const more = newer < 0 && isFull ? "+" : "";
+  const text = `↑ ${count}${more} newer ${count === 1 ? "job" : "jobs"}`;
+  if (count && link.textContent !== text) link.textContent = text;
+}
+
+function update(text) {
+  const fresh = new DOMParser().parseFromString(text, "text/html");
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const next = fresh.getElementById(old.id);
+    if (!next) continue;
+    if (old.dataset.live === "rows" && old.querySelector("tr[data-uid]")) updateRows(old, next);
+    else replace(old, next);
+  }
+  tick();
+}
+
+async function poll() {
+  if (paused || document.hidden) return;
+  try {
+    const answer = await fetch(location.href, {
+      headers: etag ? { "If-None-Match": etag } : {},
+      cache: "no-store",
+      redirect: "error",
+    });
+    const asOf = answer.headers.get("X-As-Of");
+    if (asOf) document.querySelector("#fresh time")?.setAttribute("datetime", asOf);
+    if (answer.status === 304) {
+      tell("");
+    } else if (answer.ok) {
+      if (document.body.dataset.failed) location.reload();
+      etag = answer.headers.get("ETag") ?? "";
+      update(await answer.text());
+      tell("");
+    } else if (answer.status === 401) {
+      tell("Your session has ended. Load the page again to sign in.");
+    } else if (!document.body.dataset.failed) {
+      tell(answer.status === 503 ? "The database does not answer; this is what was known last." : `The dashboard answers ${answer.status}; this is what was known last.`);
+    }
+  } catch {
+    tell("The dashboard does not answer; this is what was known last.");
+  }
+}
+
+function tell(text) {
+  if (status.textContent !== text) status.textContent = text;
+  status.hidden = text === "";
+}
+
+if (pause) {
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+    pause.firstElementChild.textContent = paused ? "Resume" : "Pause";
+    poll();
+  });
+}
+if (status && (document.querySelector("[data-live]") || document.body.dataset.failed)) {
+  setInterval(poll, EVERY_MS);
+  document.addEventListener("visibilitychange", poll);
+}
+setInterval(tick, 1000);
+
+// Copying.
+
+function showCopy() {
+  if (!navigator.clipboard) return; // only where the address is a safe one
+  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+}
+showCopy();
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  const text = document.getElementById(button.dataset.copy).textContent;
+  await navigator.clipboard.writeText(text);
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+});
+
+// A list that is chosen from is sent at once.
+for (const select of document.querySelectorAll("form.filter select")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+
+// Keys.
+
+const keys = document.getElementById("keys");
+
+function move(step) {
+  const links = [...document.querySelectorAll("tbody a.name")];
+  if (!links.length) return;
+  const at = links.indexOf(document.activeElement);
+  links[Math.min(links.length - 1, Math.max(0, at < 0 ? 0 : at + step))].focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const go = { o: "/", l: "/jobs", e: "/errors", a: "/analytics", h: "/health" };
+  if (event.key === "/") document.querySelector("form.filter input")?.focus();
+  else if (event.key === "j") move(1);
+  else if (event.key === "k") move(-1);
+  else if (event.key === "n") document.getElementById("newer")?.click();
+  else if (event.key === "p") pause?.click();
+  else if (event.key === "?") keys?.showModal();
+  else if (go[event.key]) location.href = go[event.key];
+  else return;
+  event.preventDefault();
+});
+for (const opener of document.querySelectorAll("button[data-keys]")) {
+  opener.hidden = false;
+  opener.addEventListener("click", () => keys.showModal());
+}

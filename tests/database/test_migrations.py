@@ -1,0 +1,80 @@
+"""The migrations make the schema, and take it back."""
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from bgjobs.mirror.migrate import downgrade, upgrade
+from bgjobs.mirror.schema import JOBS, METADATA
+
+_BEFORE_HISTORY = "0002"
+_MAX_KEY_BYTES = 3072
+
+
+def _tables(engine: sa.Engine) -> set[str]:
+    return set(sa.inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_they_make_exactly_the_schema(empty: sa.Engine) -> None:
+    upgrade(empty)
+    with empty.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_they_can_be_taken_back_and_repeated(empty: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, _BEFORE_HISTORY)
+    assert _tables(empty) == {"jobs", "job_details", "actions"}
+    upgrade(empty)
+    downgrade(empty, "base")
+    assert _tables(empty) == set()
+    upgrade(empty)
+    assert _tables(empty) == set(METADATA.tables)
+
+
+def test_rows_survive_and_those_of_live_jobs_are_to_be_read_anew(empty: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, _BEFORE_HISTORY)
+    rows = sa.text(
+        "INSERT INTO jobs (uid, namespace, name, class, method, priority, delay_seconds, retries,"
+        " phase, reason, message, run, attempts_total, created_at, deleted_at, resource_version)"
+        " VALUES (:uid, 'shop', 'stock', 'shop.Sync', 'handle', 2, 0, 3, 'Failed', 'Error', '',"
+        " 1, 1, '2030-01-31 12:00:00', :deleted_at, :version)"
+    )
+    with empty.begin() as connection:
+        for uid, deleted_at in (("live", None), ("gone", "2030-01-31 13:00:00")):
+            version = "7".zfill(39)
+            values = {"uid": uid, "deleted_at": deleted_at, "version": version}
+            connection.execute(rows, values)
+    upgrade(empty)
+    with empty.connect() as connection:
+        columns = sa.select(JOBS.c.uid, JOBS.c.resource_version, JOBS.c.attempts_of_run)
+        found = {row.uid: row for row in connection.execute(columns)}
+    assert {uid: int(row.resource_version) for uid, row in found.items()} == {"live": 0, "gone": 7}
+    assert found["live"].attempts_of_run == 0
+
+
+def test_names_that_differ_in_case_alone_are_two(empty: sa.Engine) -> None:
+    upgrade(empty)
+    labels = METADATA.tables["job_labels"]
+    row = {"value": "x", "created_at": sa.func.now(), "resource_version": "1"}
+    with empty.begin() as connection:
+        for name in ("team", "Team"):
+            connection.execute(labels.insert().values(uid="u", name=name, **row))
+
+
+def test_mysql_takes_every_table_and_index() -> None:
+    """No such server is at hand: the statements compile, and no key is longer than it takes."""
+    dialect = mysql.dialect()
+    for table in METADATA.tables.values():
+        assert "utf8mb4_bin" in str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=dialect)).startswith("CREATE INDEX")
+            assert sum(map(_bytes, index.columns)) <= _MAX_KEY_BYTES, index.name
+        assert sum(map(_bytes, table.primary_key.columns)) <= _MAX_KEY_BYTES, table.name
+
+
+def _bytes(column: sa.Column[object]) -> int:
+    return 4 * (getattr(column.type, "length", None) or 2)

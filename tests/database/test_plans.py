@@ -1,0 +1,143 @@
+"""No page scans: MariaDB's plan of every statement that the dashboard's pages send."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.bench.history import fill
+from tests.mariadb import fresh_database
+
+from bgjobs.dashboard import queries
+from bgjobs.dashboard.filters import Cursor, Filter
+from bgjobs.mirror.migrate import upgrade
+
+_JOBS = 20_000
+_NOW = datetime.now(UTC).replace(tzinfo=None)
+_DAY_AGO = _NOW - timedelta(days=1)
+_GROUP = "0123456789ab"
+_UID = "0c9b5f24-3c1a-4e5f-9a06-3a1a2c9d0b11"
+_IN_ORDER = "jobs_by_time"
+"""A list without any condition reads the end of this index, as the last test shows."""
+_A_PAGE_ROWS = 200
+_COMBINED: dict[str, Any] = {
+    "state": "Failed",
+    "priority": 1,
+    "class_": "shop.jobs.Class0",
+    "namespace": "team-0",
+    "name": "mail-1",
+    "labels": (("team", "0"),),
+    "error": _GROUP,
+    "created": "24h",
+    "before": Cursor(_NOW - timedelta(hours=1), _UID),
+}
+_PAGES: dict[str, Callable[[sa.Connection], object]] = {
+    "meta": queries.meta,
+    "choices": queries.choices,
+    "job": lambda c: queries.job(c, _UID),
+    "uid of a name": lambda c: queries.uid_of(c, "team-0", "mail-7"),
+    "labels": lambda c: queries.labels(c, _UID),
+    "attempts": lambda c: queries.attempts(c, _UID),
+    "log": lambda c: queries.log_tail(c, _UID, 1, 1),
+    "actions": lambda c: queries.actions(c, _UID),
+    "error groups": lambda c: queries.error_groups(c, _DAY_AGO),
+    "latest of a group": lambda c: queries.latest_of_group(c, _GROUP),
+    "first seen": lambda c: queries.first_seen(c, [_GROUP]),
+    "classes of a group": lambda c: queries.group_classes(c, _GROUP, _DAY_AGO),
+    "active": queries.active,
+    "slots": queries.slots,
+    "waiting": lambda c: queries.waiting(c, ["Queued"], 5),
+    "rollups": lambda c: queries.rollups(c, _DAY_AGO, _NOW, by=["class"]),
+}
+
+
+@pytest.fixture(scope="module")
+def engine(mariadb: int) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(fresh_database(mariadb))
+    upgrade(engine)
+    fill(engine, _JOBS)
+    yield engine
+    engine.dispose()
+
+
+def filters() -> list[Filter]:
+    """Every combination of what the list's page offers."""
+    names = [*_COMBINED]
+    return [
+        Filter(**{name: _COMBINED[name] for name in chosen})
+        for count in range(len(names) + 1)
+        for chosen in itertools.combinations(names, count)
+    ]
+
+
+def scans(engine: sa.Engine, page: Callable[[sa.Connection], object]) -> list[str]:
+    """The tables that the page's statements read from end to end, and how."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, values: Any, ___: Any, ____: Any) -> None:
+        sent.append((statement, values))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        page(connection)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    assert sent
+    found: list[str] = []
+    with engine.connect() as connection:
+        for statement, values in sent:
+            plan = connection.exec_driver_sql(f"EXPLAIN FORMAT=JSON {statement}", values).scalar()
+            found += _scanned(json.loads(plan or "{}"))
+    return found
+
+
+def _scanned(plan: Any) -> Iterator[str]:
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _scanned(part)
+    if not isinstance(plan, dict):
+        return
+    table = plan.get("table", {})
+    name = str(table.get("table_name", ""))
+    is_derived = name.startswith(("<", "anon")) or "materialized" in table
+    access, key = table.get("access_type"), table.get("key")
+    scanned = access == "ALL" or (access == "index" and key != _IN_ORDER)
+    if scanned and name != "meta" and not is_derived:
+        yield f"{name}: {access} of {key}"
+    for part in plan.values():
+        yield from _scanned(part)
+
+
+@pytest.mark.parametrize("page", _PAGES.values(), ids=_PAGES.keys())
+def test_no_page_scans(engine: sa.Engine, page: Callable[[sa.Connection], object]) -> None:
+    assert scans(engine, page) == []
+
+
+def test_no_list_scans_whatever_it_is_filtered_by(engine: sa.Engine) -> None:
+    combinations = filters()
+    assert len(combinations) == 2 ** len(_COMBINED)
+    scanning = [
+        (wanted.query(), found)
+        for wanted in combinations
+        if (found := scans(engine, partial(queries.page, wanted=wanted, now=_NOW)))
+    ]
+    assert scanning == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(Filter(), id="the first page"),
+        pytest.param(Filter(before=_COMBINED["before"]), id="a later page"),
+        pytest.param(Filter(created="30d"), id="the first page of a month"),
+    ],
+)
+def test_a_list_in_order_reads_a_page_and_no_more(engine: sa.Engine, wanted: Filter) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("FLUSH STATUS")
+        assert len(queries.page(connection, wanted, _NOW)) == queries.PAGE_ROWS + 1
+        read = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
+        assert sum(int(count) for _, count in read) <= _A_PAGE_ROWS

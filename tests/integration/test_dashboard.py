@@ -1,0 +1,409 @@
+"""The dashboard in a real browser, on what a running operator mirrors."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import urllib3
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from tests import browsing, dashboards, watching
+from tests.browsing import CHROMIUM, sign_in
+from tests.dashboards import Dashboard
+from tests.server import Jobs, Server
+from tests.watching import phase, submit, wait, wait_finished, wait_row
+
+_ADMIN, _LOOKER = "bgjobs-admin", "bgjobs-looker"
+_HOUR = [{"lasts": "1h"}]
+_HOSTILE = "<img src=x onerror=alert(1)>'; DROP TABLE jobs; --"
+_PAGES = ("/", "/jobs", "/errors", "/analytics", "/configuration", "/health")
+
+
+@pytest.fixture(scope="module")
+def dashboard(
+    server: Server, jobs: Jobs, database: sa.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    """With actions on, beside an operator that works in the namespace of `jobs`."""
+    assert jobs.server is server
+    dashboards.install(server)
+    reader = dashboards.reader_of(database)
+    directory = tmp_path_factory.mktemp("dashboard")
+    with dashboards.running(server, reader, directory, BGJOBS_ACTIONS="true") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    browsing.install_chromium()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A browser of its own; it fails where the page breaks its content security policy."""
+    context = browser.new_context()
+    page = context.new_page()
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            said.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    context.close()
+    assert said == []
+
+
+@pytest.fixture
+def admin(page: Page, server: Server, dashboard: Dashboard) -> Page:
+    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+    return page
+
+
+@pytest.fixture(scope="module", name="done")
+def _done(jobs: Jobs, database: sa.Engine) -> Any:
+    """A job that has succeeded and is mirrored."""
+    submit(jobs, "shown", parameters={"warehouse": 7, "api_token": "s3cret"}, priority="High")
+    done = wait_finished(jobs, "shown")
+    wait_row(database, done)
+    return done
+
+
+def _uid(job: Any) -> str:
+    return str(job["metadata"]["uid"])
+
+
+def _badge(page: Page, state: str) -> Any:
+    return page.locator("#headline .st", has_text=re.compile(f"^{state}$"))
+
+
+# Signing in.
+
+
+def _get(dashboard: Dashboard, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    return urllib3.request("GET", dashboard.url + path, headers=headers, redirect=False)
+
+
+@pytest.mark.parametrize("path", [*_PAGES, "/jobs/x", "/api/v1/jobs"])
+def test_nobody_sees_anything(dashboard: Dashboard, done: Any, path: str) -> None:
+    answer = _get(dashboard, path)
+    assert answer.status == 401
+    assert done["metadata"]["name"] not in answer.data.decode()
+
+
+@pytest.mark.parametrize("account", ["bgjobs-viewer", "bgjobs-submitter"])
+def test_whoever_may_not_look_is_told_what_they_lack(
+    page: Page, server: Server, dashboard: Dashboard, account: str
+) -> None:
+    sign_in(page, dashboard.url, dashboards.token(server, account))
+    expect(page.get_by_role("heading", name="You may not look at this")).to_be_visible()
+    expect(page.locator("#main")).to_contain_text(
+        f"--clusterrole=bgjobs-admin --serviceaccount=bgjobs-system:{account}"
+    )
+    answer = page.goto(f"{dashboard.url}/jobs")
+    assert answer is not None
+    assert answer.status == 403
+
+
+def test_a_token_that_is_none_is_refused_at_the_form(page: Page, dashboard: Dashboard) -> None:
+    sign_in(page, dashboard.url, "no.token.of-this-cluster")
+    expect(page.get_by_role("alert")).to_contain_text("The API server does not know this token")
+    assert page.context.cookies() == []
+
+
+def test_a_session_is_out_of_reach_of_scripts_and_other_sites(admin: Page) -> None:
+    [cookie] = admin.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert not cookie["value"].startswith("ey")
+    admin.get_by_role("button", name="Sign out").click()
+    expect(admin.get_by_label("Token")).to_be_visible()
+    assert admin.context.cookies() == []
+
+
+def test_signing_in_leads_to_the_page_that_was_asked_for(
+    page: Page, server: Server, dashboard: Dashboard
+) -> None:
+    page.goto(f"{dashboard.url}/jobs?state=Failed")
+    page.get_by_label("Token").fill(dashboards.token(server, _ADMIN))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{dashboard.url}/jobs?state=Failed")
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/jobs?colour=red", 400),
+        ("/jobs?state=Sleeping", 400),
+        ("/jobs?before=-1", 400),
+        ("/jobs?before=99991231T235959-" + "f" * 36, 200),
+        ("/jobs?labels=%3Cscript%3E", 400),
+        ("/jobs?name=%27%20OR%201%3D1%20--", 200),
+        ("/jobs?name=" + "x" * 3000, 400),
+        ("/jobs?class=%F0%9F%91%8B%00", 200),
+        ("/jobs/" + "0" * 36, 404),
+        ("/jobs/..%2F..%2Fetc%2Fpasswd", 404),
+        ("/errors/nothing", 400),
+        ("/errors/" + "0" * 12, 404),
+        ("/errors?period=1y", 400),
+        ("/analytics?priority=9", 400),
+        ("/api/v1/jobs?state=Sleeping", 400),
+        ("/api/v1/jobs/none", 404),
+        ("/nothing", 404),
+    ],
+)
+def test_what_is_not_there_gets_a_clear_answer(
+    server: Server, dashboard: Dashboard, path: str, status: int
+) -> None:
+    token = dashboards.token(server, _ADMIN)
+    answer = _get(dashboard, path, Authorization=f"Bearer {token}")
+    text = answer.data.decode()
+    assert answer.status == status, text
+    assert "Traceback" not in text
+    assert "<script>" not in text.replace("<script src=", "")
+
+
+def test_a_form_of_another_site_is_refused(dashboard: Dashboard) -> None:
+    headers = {"Origin": "http://example.org", "Content-Type": "application/x-www-form-urlencoded"}
+    answer = urllib3.request("POST", f"{dashboard.url}/sign-in", body="token=x", headers=headers)
+    assert answer.status == 403
+
+
+def test_while_the_database_is_down_it_says_so_and_comes_back_by_itself(
+    admin: Page, dashboard: Dashboard, database: sa.Engine, done: Any
+) -> None:
+    with dashboards.database_down(database):
+        answer = admin.goto(f"{dashboard.url}/jobs?name=shown")
+        assert answer is not None
+        assert answer.status == 503
+        expect(admin.get_by_role("heading", name="The database does not answer")).to_be_visible()
+    expect(admin.get_by_role("link", name=done["metadata"]["name"])).to_be_visible(timeout=20_000)
+
+
+# The pages.
+
+
+@pytest.mark.usefixtures("done")
+def test_a_job_is_found_by_filters_that_the_address_holds(
+    admin: Page, dashboard: Dashboard
+) -> None:
+    admin.goto(f"{dashboard.url}/jobs")
+    admin.get_by_role("textbox", name="Name").fill("sho")
+    admin.get_by_role("button", name="Filter").click()
+    expect(admin).to_have_url(re.compile(r"name=sho"))
+    row = admin.locator("tr[data-uid]")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Succeeded")
+    row.get_by_role("link", name="shown").click()
+    expect(_badge(admin, "Succeeded")).to_be_visible()
+    expect(admin.locator("#asked")).to_contain_text('"api_token": "••••••"')
+    expect(admin.locator("#asked")).to_contain_text("Masked here only")
+    assert "s3cret" not in admin.content()
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(
+    jobs: Jobs, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    for number in range(30):
+        submit(jobs, f"paged-{number:02d}", labels=None, startAt="2999-01-01T00:00:00Z")
+    watching.wait_row(database, wait(jobs, "paged-29", watching.reason("Delayed")))
+    address = f"{dashboard.url}/jobs?name=paged-&state=Scheduled"
+    expect_rows = admin.locator("tr[data-uid] a.name")
+    for _ in range(40):
+        admin.goto(address)
+        if admin.locator("nav.chips .on").inner_text().endswith("30"):
+            break
+    expect(expect_rows).to_have_count(25)
+    names = expect_rows.all_inner_texts()
+    admin.get_by_role("link", name="Older").click()
+    expect(expect_rows).to_have_count(5)
+    names += expect_rows.all_inner_texts()
+    assert sorted(names) == [f"paged-{number:02d}" for number in range(30)]
+
+
+def test_a_job_is_followed_from_waiting_to_its_end_without_loading_the_page_again(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, delay=3600)
+    waiting = wait(jobs, name, watching.reason("Delayed"))
+    wait_row(database, waiting)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(waiting)}")
+    expect(_badge(admin, "Scheduled")).to_be_visible()
+    admin.evaluate("window.stayed = true")
+    watching.change(jobs, name, startRequests=1)
+    expect(_badge(admin, "Succeeded")).to_be_visible(timeout=20_000)
+    assert admin.evaluate("window.stayed")
+
+
+@pytest.mark.usefixtures("done")
+def test_newer_jobs_are_announced_and_move_nothing(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard
+) -> None:
+    admin.goto(f"{dashboard.url}/jobs")
+    first = admin.locator("tr[data-uid]").first.get_attribute("data-uid")
+    submit(jobs, name)
+    newer = admin.get_by_role("link", name=re.compile("newer job"))
+    expect(newer).to_be_visible(timeout=20_000)
+    assert admin.locator("tr[data-uid]").first.get_attribute("data-uid") == first
+    newer.click()
+    expect(admin.get_by_role("link", name=name)).to_be_visible()
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(
+    server: Server, dashboard: Dashboard, done: Any
+) -> None:
+    token = {"Authorization": f"Bearer {dashboards.token(server, _ADMIN)}"}
+    path = f"/jobs/{_uid(done)}"
+    first = _get(dashboard, path, **token)
+    again = _get(dashboard, path, **token, **{"If-None-Match": first.headers["ETag"]})
+    assert (first.status, again.status) == (200, 304)
+
+
+def test_names_labels_and_logs_are_text_whatever_they_say(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, parameters={"note": _HOSTILE, _HOSTILE: 1})
+    done = wait_finished(jobs, name)
+    wait_row(database, done)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(done)}")
+    expect(admin.locator("#asked")).to_contain_text(_HOSTILE)
+    assert admin.locator("img").count() == 0
+
+
+@pytest.mark.usefixtures("done")
+def test_it_works_without_javascript(
+    browser: Browser, server: Server, dashboard: Dashboard
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+    for path in _PAGES:
+        answer = page.goto(dashboard.url + path)
+        assert answer is not None
+        assert answer.status == 200, path
+    page.goto(f"{dashboard.url}/jobs?name=shown")
+    page.get_by_role("link", name="shown").click()
+    expect(_badge(page, "Succeeded")).to_be_visible()
+    context.close()
+
+
+def test_the_keyboard_leads_through_the_list(admin: Page, dashboard: Dashboard, done: Any) -> None:
+    admin.goto(f"{dashboard.url}/jobs?name=shown")
+    admin.keyboard.press("j")
+    admin.keyboard.press("Enter")
+    expect(admin).to_have_url(f"{dashboard.url}/jobs/{_uid(done)}")
+    admin.keyboard.press("?")
+    expect(admin.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_accessibility(
+    browser: Browser, server: Server, dashboard: Dashboard, done: Any, scheme: Any
+) -> None:
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{dashboard.url}/jobs")
+    paths = [*_PAGES, f"/jobs/{_uid(done)}", f"/jobs/{_uid(done)}/do/retry", "/jobs?colour=red"]
+    found = _serious(page, "signed out")
+    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+    for path in paths:
+        page.goto(dashboard.url + path)
+        found += _serious(page, path)
+    context.close()
+    assert found == []
+
+
+def _serious(page: Page, what: str) -> list[str]:
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{what}: {each['id']}: {node['html'][:200]}"
+        for each in violations
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def test_nothing_overflows_a_phone(
+    browser: Browser, jobs: Jobs, server: Server, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    longest = "a." * 125 + "abc"
+    submit(jobs, longest, parameters={"text": "x" * 60_000})
+    done = wait_finished(jobs, longest)
+    wait_row(database, done)
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+    for path in (*_PAGES, f"/jobs/{_uid(done)}"):
+        page.goto(dashboard.url + path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, path
+    context.close()
+
+
+def test_nothing_is_loaded_from_elsewhere(admin: Page, dashboard: Dashboard, done: Any) -> None:
+    asked: list[str] = []
+    admin.on("request", lambda request: asked.append(request.url))
+    for path in (*_PAGES, f"/jobs/{_uid(done)}"):
+        admin.goto(dashboard.url + path)
+    assert [url for url in asked if not url.startswith(dashboard.url)] == []
+
+
+# Actions.
+
+
+def test_a_job_is_cancelled_with_a_reason_and_retried(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, pods=[*_HOUR, {}])
+    running = wait(jobs, name, phase("Running"))
+    wait_row(database, running)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(running)}")
+    admin.get_by_role("link", name="Cancel").click()
+    admin.get_by_label("Why?").fill("the wrong list")
+    admin.get_by_role("button", name="Cancel the job").click()
+    expect(_badge(admin, "Cancelled")).to_be_visible(timeout=30_000)
+    assert wait(jobs, name, phase("Cancelled"))["spec"]["cancelReason"] == "the wrong list"
+    expect(admin.locator("#who")).to_contain_text(f"system:serviceaccount:bgjobs-system:{_ADMIN}")
+    admin.get_by_role("link", name="Retry").click()
+    admin.get_by_role("button", name="Retry").click()
+    expect(_badge(admin, "Succeeded")).to_be_visible(timeout=30_000)
+
+
+def test_without_the_right_the_button_says_so(
+    jobs: Jobs, name: str, page: Page, server: Server, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, startAt="2999-01-01T00:00:00Z")
+    waiting = wait(jobs, name, watching.reason("Delayed"))
+    wait_row(database, waiting)
+    sign_in(page, dashboard.url, dashboards.token(server, _LOOKER))
+    page.goto(f"{dashboard.url}/jobs/{_uid(waiting)}")
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_disabled()
+    expect(page.locator("#buttons")).to_contain_text("You may not patch BackgroundJobs")
+    page.goto(f"{dashboard.url}/jobs/{_uid(waiting)}/do/cancel")
+    page.get_by_label("Why?").fill("no right")
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(page.get_by_role("alert")).to_contain_text("forbidden")
+    assert watching.wait(jobs, name, phase("Pending"))["spec"]["cancelled"] is False
+
+
+def test_an_action_needs_the_key_of_its_session(
+    server: Server, dashboard: Dashboard, done: Any
+) -> None:
+    answer = urllib3.request(
+        "POST",
+        f"{dashboard.url}/jobs/{_uid(done)}/do/retry",
+        body="form_key=forged",
+        headers={
+            "Authorization": f"Bearer {dashboards.token(server, _ADMIN)}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+    )
+    assert answer.status == 403
+    assert "not of your session" in answer.data.decode()

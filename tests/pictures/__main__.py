@@ -1,0 +1,172 @@
+"""python -m tests.pictures DIRECTORY: a picture of each named state of the dashboard."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from tests import dashboards, mariadb, operating
+from tests import server as api
+from tests.browsing import CHROMIUM, install_chromium, sign_in
+from tests.dashboards import Dashboard
+from tests.pictures import data
+
+from bgjobs.dashboard.filters import utc_now
+from bgjobs.mirror.migrate import upgrade
+from bgjobs_local.controlplane import control_plane, ensure_binaries
+
+_WIDE: ViewportSize = {"width": 1280, "height": 800}
+_PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+class Shot(NamedTuple):
+    name: str
+    path: str
+    phone: bool = False
+    account: str | None = "bgjobs-admin"
+
+
+_JOB = f"/jobs/{data.uid_of('stock-778')}"
+_SHOTS = [
+    Shot("overview", "/"),
+    Shot("overview-phone", "/", phone=True),
+    Shot("jobs", "/jobs"),
+    Shot("jobs-phone", "/jobs", phone=True),
+    Shot("jobs-filtered", "/jobs?labels=customer=42"),
+    Shot("jobs-failed", "/jobs?state=Failed"),
+    Shot("jobs-last-page", "/jobs?state=Held"),
+    Shot("jobs-no-match", "/jobs?class=shop.jobs.Nothing&state=Queued"),
+    Shot("job-three-runs", _JOB),
+    Shot("job-three-runs-phone", _JOB, phone=True),
+    Shot("job-earlier-run", f"{_JOB}?attempt=1-2"),
+    Shot("job-longest-name", f"/jobs/{data.uid_of(data.LONGEST_NAME)}"),
+    Shot("job-longest-name-phone", f"/jobs/{data.uid_of(data.LONGEST_NAME)}", phone=True),
+    Shot("job-running", f"/jobs/{data.uid_of('invoice-6043')}"),
+    Shot("job-succeeded", f"/jobs/{data.uid_of('mail-13310')}"),
+    Shot("job-cancel", f"/jobs/{data.uid_of('invoice-6043')}/do/cancel"),
+    Shot("job-no-right", _JOB, account="bgjobs-looker"),
+    Shot("errors", "/errors"),
+    Shot("errors-phone", "/errors", phone=True),
+    Shot("error-group", f"/errors/{data.SYNC_STOCK}"),
+    Shot("analytics", "/analytics"),
+    Shot("analytics-phone", "/analytics", phone=True),
+    Shot("allowlist", "/configuration"),
+    Shot("health", "/health"),
+    Shot("unknown-filter", "/jobs?colour=red"),
+    Shot("not-found", "/jobs/00000000-0000-0000-0000-000000000000"),
+    Shot("signed-out", "/jobs", account=None),
+    Shot("forbidden", "/", account="bgjobs-viewer"),
+]
+
+
+def main() -> int:
+    directory = Path(sys.argv[1])
+    directory.mkdir(parents=True, exist_ok=True)
+    only = sys.argv[2:]
+    with _place() as (server, dashboard, empty, engine), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        for scheme in ("light", "dark"):
+            for shot in _SHOTS:
+                if only and shot.name not in only:
+                    continue
+                with _page(browser, scheme, phone=shot.phone) as page:
+                    if shot.account:
+                        sign_in(page, dashboard.url, dashboards.token(server, shot.account))
+                    data.alive(engine, utc_now())
+                    _take(page, dashboard.url + shot.path, directory / f"{shot.name}-{scheme}.png")
+            if not only:
+                _special(browser, scheme, server, dashboard, empty, engine, directory)
+        browser.close()
+    print(f"{len(list(directory.glob('*.png')))} pictures in {directory}")
+    return 0
+
+
+def _special(
+    browser: Browser,
+    scheme: str,
+    server: api.Server,
+    dashboard: Dashboard,
+    empty: Dashboard,
+    engine: sa.Engine,
+    directory: Path,
+) -> None:
+    """What no address alone brings about."""
+    admin = dashboards.token(server, "bgjobs-admin")
+    with _page(browser, scheme) as page:
+        sign_in(page, dashboard.url, admin)
+        data.alive(engine, utc_now() - timedelta(minutes=5), pending=1204)
+        _take(page, f"{dashboard.url}/", directory / f"stale-{scheme}.png")
+        with dashboards.database_down(engine):
+            _take(page, f"{dashboard.url}/jobs", directory / f"database-down-{scheme}.png")
+    with _page(browser, scheme) as page:
+        sign_in(page, empty.url, admin)
+        _take(page, f"{empty.url}/jobs", directory / f"empty-{scheme}.png")
+        _take(page, f"{empty.url}/", directory / f"empty-overview-{scheme}.png")
+        _take(page, f"{empty.url}/analytics", directory / f"empty-analytics-{scheme}.png")
+
+
+def _take(page: Page, url: str, picture: Path) -> None:
+    answer = page.goto(url)
+    assert answer is not None
+    assert answer.status < 500 or "down" in picture.name, f"{url}: {answer.status}"
+    page.screenshot(path=picture, full_page=True, animations="disabled")
+
+
+@contextmanager
+def _page(browser: Browser, scheme: str, *, phone: bool = False) -> Iterator[Page]:
+    context: BrowserContext = browser.new_context(
+        viewport=_PHONE if phone else _WIDE,
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    yield context.new_page()
+    context.close()
+
+
+@contextmanager
+def _place() -> Iterator[tuple[api.Server, Dashboard, Dashboard, sa.Engine]]:
+    """An API server, a database, a dashboard on it, and one on an empty database."""
+    install_chromium()
+    ensure_binaries()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bgjobs-")))
+        (directory / "control-plane").mkdir()
+        here = Path(__file__).parents[1]
+        server = api.connect(
+            stack.enter_context(
+                control_plane(directory / "control-plane", [], here / "audit-policy.yaml")
+            )
+        )
+        api.install(server)
+        operating.install(server)
+        dashboards.install(server)
+        port = stack.enter_context(mariadb.running(directory)).port
+        found = []
+        for name in ("full", "empty"):
+            (directory / name).mkdir()
+            url = mariadb.fresh_database(port)
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+            upgrade(sa.create_engine(url))
+            reader = dashboards.reader_of(engine)
+            if name == "full":
+                data.fill(engine, utc_now())
+            running = dashboards.running(
+                server,
+                reader,
+                directory / name,
+                BGJOBS_ACTIONS="true" if name == "full" else "false",
+            )
+            found.append((engine, stack.enter_context(running)))
+        (engine, dashboard), (_, empty) = found
+        # The user's rights on the first database were replaced by those on the second.
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"GRANT SELECT ON {engine.url.database}.* TO dashboard")
+        yield server, dashboard, empty, engine
+
+
+if __name__ == "__main__":
+    sys.exit(main())
