@@ -28,7 +28,7 @@ def test_logs_are_printed_while_a_job_runs_and_afterwards(kubectl: Kubectl) -> N
     done = _bgjob(*submit, "--follow")
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^attempt \d$", done.stdout, re.MULTILINE) == ["attempt 1", "attempt 2"]
-    assert "backgroundjob.bgjobs.dev/fails-once Succeeded" in done.stdout
+    assert "fails-once Succeeded: Attempt 2 of 4 succeeded." in done.stderr.splitlines()[-1]
     assert "attempt 1" in _bgjob("logs", "fails-once", "--attempt", "1").stdout
     assert "attempt 2" in _bgjob("logs", "fails-once").stdout
 

@@ -178,6 +178,21 @@ def test_logs_prints_the_latest_attempt(server: Server, bgjob: Command) -> None:
     assert bgjob("logs", NAME, "--attempt", "1") == (0, "first\n", "")
 
 
+def test_a_log_that_is_empty_while_its_pod_runs_is_read_again(
+    server: Server, bgjob: Command
+) -> None:
+    """As a kubelet may answer just when the container begins."""
+    server.jobs = [job("Running", "It runs."), job("Running", "It runs."), DONE]
+    server.pods = [{**pod(1), "status": {"phase": "Running"}}]
+    logs = iter([b"", b"said\n"])
+    server.instead = lambda path: (
+        (200, next(logs)) if path.split("?")[0].endswith("/log") else server.answer(path)
+    )
+    exit_code, printed, said = bgjob("logs", NAME, "--follow")
+    assert (exit_code, printed) == (0, "said\n")
+    assert said.count("(Attempt 1, pod pod-1-1)") == 1
+
+
 def test_logs_finds_an_attempt_of_an_earlier_run(server: Server, bgjob: Command) -> None:
     server.jobs = [job("Running", "It runs.", run=2)]
     server.pods = [pod(1), pod(1, run=2)]

@@ -72,7 +72,9 @@ def _print_logs(
         uid, number = pod["metadata"]["uid"], _number(pod)
         if uid in printed or number is None or number < print_from:
             continue
-        if _print_log(cluster, pod, number, is_followed=True):
+        count = _print_log(cluster, pod, number, is_followed=True)
+        # Of a container that begins just then, a kubelet may answer with the end of no log.
+        if count or (count == 0 and pod["status"]["phase"] in ("Succeeded", "Failed")):
             printed[uid] = number
 
 
@@ -94,7 +96,7 @@ def print_log(
     if attempt is not None:
         wanted = Number(run or latest.run, attempt)
     if wanted in pods:
-        if not _print_log(cluster, pods[wanted], wanted, is_followed=is_followed):
+        if _print_log(cluster, pods[wanted], wanted, is_followed=is_followed) is None:
             raise CommandError(f"{_the_attempt(wanted)} of {name} has not begun to run yet.")
         return
     if wanted not in recorded:
@@ -114,22 +116,24 @@ def _the_attempt(number: Number) -> str:
     return f"Attempt {number.attempt}" + (f" of run {number.run}" if number.run > 1 else "")
 
 
-def _print_log(cluster: Cluster, pod: Object, number: Number, *, is_followed: bool) -> bool:
-    """Whether there was a log to print: the container may not have begun."""
+def _print_log(cluster: Cluster, pod: Object, number: Number, *, is_followed: bool) -> int | None:
+    """How many bytes the log has; None where the container has not begun."""
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    count = 0
     try:
         with api.log(cluster, namespace, name, follow=is_followed) as pieces:
-            if is_followed:
-                print(f"({_the_attempt(number)}, pod {name})", file=sys.stderr)
             sys.stdout.flush()
             for piece in pieces:
+                if is_followed and count == 0:
+                    print(f"({_the_attempt(number)}, pod {name})", file=sys.stderr)
+                count += len(piece)
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
     except ApiException as error:
         if error.status in (400, 404):
-            return False
+            return None
         raise
-    return True
+    return count
 
 
 def _number(pod: Object) -> Number | None:
