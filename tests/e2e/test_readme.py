@@ -91,10 +91,19 @@ def _build_and_load(commands: str, folder: Path) -> None:
 
 def test_what_the_platform_engineers_page_says_to_look_at_is_there(kubectl: Kubectl) -> None:
     page = (ROOT / "deploy" / "README.md").read_text()
-    commands = re.findall(r"`(kubectl .*?)`", page)
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| "))
+    commands = re.findall(r"`(kubectl .*?)`", rows)
     assert len(commands) == 6
     name = "fails-for-good"
     attempts = "jsonpath={.status.attempts[0].jobName}"
     job = kubectl("get", f"bgjob/{name}", "-n", "demo", "-o", attempts)
     for command in commands:
         assert shell(command.replace("NAME", f"{name} -n demo").replace("JOB", f"{job} -n demo"))
+
+
+def test_the_demos_admin_gets_a_token_as_the_platform_engineers_page_says(kubectl: Kubectl) -> None:
+    assert kubectl("get", "serviceaccount/admin", "-n", "demo")
+    page = (ROOT / "deploy" / "README.md").read_text()
+    [command] = re.findall(r"`(kubectl create token .*?)`", page)
+    token = shell(command.replace("NAMESPACE", "demo").replace("NAME", "admin"))
+    assert len(token.split(".")) == 3
