@@ -394,21 +394,8 @@ def _change(its: Dashboard, verb: str) -> Change:
 def confirm(
     request: Request, its: Its, viewer: Admitted, connection: Connected, uid: str, verb: str
 ) -> Response:
-    change = _change(its, verb)
-    row = _job(connection, uid)
-    return _page(
-        request,
-        its,
-        viewer,
-        connection,
-        "confirm.html",
-        verb=verb,
-        change=change,
-        row=row,
-        line=view.line(row),
-        problem="",
-        reason="",
-    )
+    asked = _Asked(verb, _change(its, verb), _job(connection, uid))
+    return _confirm_page(request, its, viewer, connection, asked)
 
 
 @router.post("/jobs/{uid}/do/{verb}")
@@ -432,21 +419,26 @@ def act(
     problem = _do(its, viewer, row, because(change, reason) if change is CANCEL else change)
     if not problem:
         return RedirectResponse(f"/jobs/{uid}?done={verb}", HTTPStatus.SEE_OTHER)
-    response = _page(
-        request,
-        its,
-        viewer,
-        connection,
-        "confirm.html",
-        verb=verb,
-        change=change,
-        row=row,
-        line=view.line(row),
-        problem=problem,
-        reason=reason,
-    )
+    asked = _Asked(verb, change, row, reason, problem)
+    response = _confirm_page(request, its, viewer, connection, asked)
     response.status_code = HTTPStatus.CONFLICT
     return response
+
+
+class _Asked(NamedTuple):
+    verb: str
+    change: Change
+    row: Mapping[str, Any]
+    reason: str = ""
+    problem: str = ""
+    """Why it was refused, if it was."""
+
+
+def _confirm_page(
+    request: Request, its: Its, viewer: Admitted, connection: Connected, asked: _Asked
+) -> Response:
+    line = view.line(asked.row)
+    return _page(request, its, viewer, connection, "confirm.html", line=line, **asked._asdict())
 
 
 def _do(its: Dashboard, viewer: Admitted, row: Mapping[str, Any], change: Change) -> str:
