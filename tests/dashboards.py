@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 import yaml
 from tests import operating
 from tests import server as api
@@ -20,7 +19,7 @@ from bgjobs_local.processes import ENVIRONMENT
 
 _NAMESPACE = "bgjobs-system"
 _READY_WITHIN_S = 30
-_USER = "dashboard"
+DATABASE_USER = "dashboard"
 _KEY = "a key that only these tests know, 32 characters or more"
 
 
@@ -90,27 +89,6 @@ def token(server: Server, account: str, seconds: int = 3600) -> str:
     answer = api.request(server, "POST", path, request)
     assert answer.status == 201, answer.message
     return str(answer.body["status"]["token"])
-
-
-def reader_of(admin: sa.Engine) -> str:
-    """The URL by which a user who may only read gets to the database."""
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE OR REPLACE USER {_USER}")
-        connection.exec_driver_sql(f"GRANT SELECT ON {admin.url.database}.* TO {_USER}")
-    return admin.url.set(username=_USER).render_as_string(hide_password=False)
-
-
-@contextlib.contextmanager
-def database_down(admin: sa.Engine) -> Iterator[None]:
-    """Refuses the dashboard's user and breaks its connections until the block ends."""
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT LOCK")
-        connection.exec_driver_sql(f"KILL CONNECTION USER {_USER}")
-    try:
-        yield
-    finally:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT UNLOCK")
 
 
 @contextlib.contextmanager

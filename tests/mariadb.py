@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
+import sqlalchemy as sa
 from tests.server import wait_until
 
 from bgjobs_local import packages
@@ -87,6 +88,27 @@ def fresh_database(port: int) -> str:
     with _connect(port) as connection:
         connection.cursor().execute(f"CREATE DATABASE {name}")
     return f"mysql+pymysql://root@127.0.0.1:{port}/{name}?charset=utf8mb4"
+
+
+def limited_user(admin: sa.Engine, name: str, rights: str) -> str:
+    """The URL by which a user with these rights, on this database alone, gets to it."""
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE OR REPLACE USER {name}")
+        connection.exec_driver_sql(f"GRANT {rights} ON {admin.url.database}.* TO {name}")
+    return admin.url.set(username=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def refusing(admin: sa.Engine, user: str) -> Iterator[None]:
+    """Refuses a user and breaks its connections until the block ends."""
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"ALTER USER {user} ACCOUNT LOCK")
+        connection.exec_driver_sql(f"KILL CONNECTION USER {user}")
+    try:
+        yield
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"ALTER USER {user} ACCOUNT UNLOCK")
 
 
 def _install(data: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import sqlalchemy as sa
 import yaml
 from tests import server as api
 from tests.server import ROOT, Server
@@ -23,7 +22,7 @@ _READY_WITHIN_S = 30
 _ALL = "/apis/bgjobs.dev/v1alpha1/backgroundjobs"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/bgjobs-system/leases/bgjobs-operator"
 _ACCOUNT = "/api/v1/namespaces/bgjobs-system/serviceaccounts/bgjobs-operator"
-_USER = "bgjobs"
+DATABASE_USER = "bgjobs"
 
 
 @dataclass
@@ -227,27 +226,6 @@ def metric(operator: Operator, sample: str) -> float:
 
 def log_tail(operator: Operator, lines: int = 60) -> str:
     return "\n".join(operator.log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def database_of_its_own(admin: sa.Engine) -> str:
-    """The URL by which a user who may use this database alone gets to it."""
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE OR REPLACE USER {_USER}")
-        connection.exec_driver_sql(f"GRANT ALL ON {admin.url.database}.* TO {_USER}")
-    return admin.url.set(username=_USER).render_as_string(hide_password=False)
-
-
-@contextlib.contextmanager
-def database_down(admin: sa.Engine) -> Iterator[None]:
-    """Refuses the operator's user and breaks its connections until the block ends."""
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT LOCK")
-        connection.exec_driver_sql(f"KILL CONNECTION USER {_USER}")
-    try:
-        yield
-    finally:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"ALTER USER {_USER} ACCOUNT UNLOCK")
 
 
 def _write_kubeconfig(server: Server, path: Path, url: str) -> None:

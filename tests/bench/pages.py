@@ -24,6 +24,7 @@ from bgjobs.mirror.migrate import upgrade
 _VIEWERS = 20
 _LOOKS_EACH = 40
 _SECONDS_BETWEEN_LOOKS = 1.0
+"""In which a viewer reads the page: twenty who never did would measure a queue."""
 _SEED = 7
 _MEMORY_BYTES = 2 * 1024**3
 """Of the database, as for ten million jobs."""

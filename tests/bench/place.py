@@ -53,7 +53,7 @@ def place(directory: Path) -> Iterator[Place]:
         engine = sa.create_engine(
             mariadb.fresh_database(database_server.port), isolation_level="AUTOCOMMIT"
         )
-        url = operating.database_of_its_own(engine)
+        url = mariadb.limited_user(engine, operating.DATABASE_USER, "ALL")
         with operating.running(server, url, directory, **NO_LIMIT) as operator:
             jobs = watching.new_namespace(server, "bench")
             for class_ in (INSTANT, SECOND):

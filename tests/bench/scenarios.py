@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from tests import auditing, operating, watching
+from tests import auditing, mariadb, operating, watching
 from tests import server as api
 from tests.bench import bodies, load, processes, writes
 from tests.bench.load import Burst, Client, Kind
@@ -246,7 +246,7 @@ def _caught_up_per_second(place: Place, count: int) -> float:
         return operating.metric(place.operator, "bgjobs_mirror_pending")
 
     operating.kill(place.operator)
-    with operating.database_down(place.database):
+    with mariadb.refusing(place.database, operating.DATABASE_USER):
         operating.start(place.operator)
         api.wait_until(lambda: pending() >= count, lambda: "not all are read", _WITHIN_S)
     api.wait_until(lambda: pending() < count, lambda: "the mirror does not go on", _WITHIN_S)

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from tests import operating, watching
 from tests import server as api
-from tests.mariadb import fresh_database
+from tests.mariadb import fresh_database, limited_user
 from tests.operating import Operator
 from tests.server import Jobs, Server
 
@@ -42,7 +42,7 @@ def operator(
 ) -> Iterator[Operator]:
     """The operator under its own RBAC, with its own database user."""
     operating.delete_leftovers(server)
-    url = operating.database_of_its_own(database)
+    url = limited_user(database, operating.DATABASE_USER, "ALL")
     with operating.running(server, url, tmp_path_factory.mktemp("operator")) as operator:
         request.session.stash[_OPERATOR] = operator
         yield operator

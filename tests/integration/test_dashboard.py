@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests import browsing, dashboards, watching
 from tests.browsing import CHROMIUM, sign_in
 from tests.dashboards import Dashboard
+from tests.mariadb import limited_user, refusing
 from tests.server import Jobs, Server
 from tests.watching import phase, submit, wait, wait_finished, wait_row
 
@@ -28,7 +29,7 @@ def dashboard(
     """With actions on, beside an operator that works in the namespace of `jobs`."""
     assert jobs.server is server
     dashboards.install(server)
-    reader = dashboards.reader_of(database)
+    reader = limited_user(database, dashboards.DATABASE_USER, "SELECT")
     directory = tmp_path_factory.mktemp("dashboard")
     with dashboards.running(server, reader, directory, BGJOBS_ACTIONS="true") as running:
         yield running
@@ -179,7 +180,7 @@ def test_a_form_of_another_site_is_refused(dashboard: Dashboard) -> None:
 def test_while_the_database_is_down_it_says_so_and_comes_back_by_itself(
     admin: Page, dashboard: Dashboard, database: sa.Engine, done: Any
 ) -> None:
-    with dashboards.database_down(database):
+    with refusing(database, dashboards.DATABASE_USER):
         answer = admin.goto(f"{dashboard.url}/jobs?name=shown")
         assert answer is not None
         assert answer.status == 503

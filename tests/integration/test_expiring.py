@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from tests import operating, watching
 from tests import server as api
+from tests.mariadb import refusing
 from tests.operating import Operator
 from tests.server import Jobs
 from tests.watching import submit, wait_finished
@@ -24,7 +25,7 @@ def test_no_job_is_deleted_that_the_database_does_not_hold(
     jobs: Jobs, name: str, operator: Operator, database: sa.Engine
 ) -> None:
     with operating.restarted(operator, BGJOBS_SWEEP_SECONDS="1"):
-        with operating.database_down(database):
+        with refusing(database, operating.DATABASE_USER):
             uid = submit(jobs, name, ttlSecondsAfterFinished=0)
             wait_finished(jobs, name)
             submit(jobs, f"{name}-later", pods=[{"lasts": "3s"}])
@@ -37,7 +38,7 @@ def test_no_job_is_deleted_that_the_database_does_not_hold(
 def test_too_many_finished_jobs_go_even_while_the_database_is_down(
     jobs: Jobs, name: str, operator: Operator, database: sa.Engine
 ) -> None:
-    with operating.database_down(database):
+    with refusing(database, operating.DATABASE_USER):
         submit(jobs, f"{name}-older")
         wait_finished(jobs, f"{name}-older")
         # Its end is later by a second at least: times are whole seconds.

@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from tests import operating, watching
 from tests import server as api
+from tests.mariadb import refusing
 from tests.operating import Operator
 from tests.server import Jobs
 from tests.watching import child_jobs, phase, submit, wait, wait_finished
@@ -86,7 +87,7 @@ def test_an_operator_that_is_told_to_end_ends_in_order(operator: Operator) -> No
 def test_the_database_being_away_delays_no_job_and_its_row_follows(
     jobs: Jobs, name: str, operator: Operator, database: sa.Engine
 ) -> None:
-    with operating.database_down(database):
+    with refusing(database, operating.DATABASE_USER):
         uid = submit(jobs, name)
         job = wait_finished(jobs, name)
         assert job["status"]["phase"] == "Succeeded"

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from tests import operating
 from tests import server as api
+from tests.mariadb import refusing
 from tests.operating import Operator
 from tests.server import Jobs
 from tests.watching import submit
@@ -27,7 +28,7 @@ def test_1000_jobs_finish_without_the_database_and_are_all_in_it_within_a_minute
     def send(number: int) -> str:
         return submit(jobs, f"{name}-{number}")
 
-    with operating.database_down(database):
+    with refusing(database, operating.DATABASE_USER):
         with ThreadPoolExecutor(_SENDERS) as senders:
             uids = set(senders.map(send, range(_JOBS)))
         api.wait_until(

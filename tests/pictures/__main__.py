@@ -101,7 +101,7 @@ def _special(
         sign_in(page, dashboard.url, admin)
         data.alive(engine, utc_now() - timedelta(minutes=5), pending=1204)
         _take(page, f"{dashboard.url}/", directory / f"stale-{scheme}.png")
-        with dashboards.database_down(engine):
+        with mariadb.refusing(engine, dashboards.DATABASE_USER):
             _take(page, f"{dashboard.url}/jobs", directory / f"database-down-{scheme}.png")
     with _page(browser, scheme) as page:
         sign_in(page, empty.url, admin)
@@ -151,7 +151,7 @@ def _place() -> Iterator[tuple[api.Server, Dashboard, Dashboard, sa.Engine]]:
             url = mariadb.fresh_database(port)
             engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
             upgrade(sa.create_engine(url))
-            reader = dashboards.reader_of(engine)
+            reader = mariadb.limited_user(engine, dashboards.DATABASE_USER, "SELECT")
             if name == "full":
                 data.fill(engine, utc_now())
             running = dashboards.running(
