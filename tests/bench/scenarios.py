@@ -23,7 +23,7 @@ from bgjobs.kube import labels
 MOST_KEPT = 20
 """How many BackgroundJobs may be left of a burst, for what happens to them later."""
 
-_SECONDS_BETWEEN_SAMPLES = 0.5
+_SECONDS_BETWEEN_SAMPLES = 1.0
 _SECONDS_BETWEEN_IDLE_JOBS = 0.25
 _URGENT_ONES = 5
 _WITHIN_S = 120.0

@@ -15,7 +15,7 @@ from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, in_words
 
 _MAX_WAITING = 10_000
 _MANY_WAIT = 1_000
-_PAUSE_WHILE_BUSY_SECONDS = 0.1
+_PAUSE_WHILE_BUSY_SECONDS = 0.5
 """Between two Events while many jobs start, unless many Events wait."""
 _COMPONENT = "bgjobs-operator"
 _MAX_MESSAGE_CHARACTERS = 1024
