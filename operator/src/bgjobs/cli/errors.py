@@ -1,11 +1,11 @@
 """What goes wrong, in one plain sentence each."""
 
-import json
-import re
 from typing import Any
 
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
+
+from bgjobs.kube import refusals
 
 
 class CommandError(Exception):
@@ -38,9 +38,10 @@ def sentence(error: Exception, server: str) -> str:
             "This cluster has no BackgroundJobs: install bgjobs first, or choose another cluster "
             "with --context."
         )
-    if error.status == 403 and not _causes(error):
+    causes = refusals.causes(status_object(error))
+    if error.status == 403 and not causes:
         return f"{said}: ask the platform team for a role that may."
-    return "; ".join(_causes(error)) or said
+    return "; ".join(causes) or said
 
 
 def message(error: ApiException) -> str:
@@ -50,34 +51,9 @@ def message(error: ApiException) -> str:
     return " ".join(str(said).split())
 
 
-_NOISE = re.compile(
-    r"""^(?:Invalid\ value:\ (?:"(?:[^"\\]|\\.)*"|[^\s:]*):\ |Forbidden:\ )"""
-    r"""|^ValidatingAdmissionPolicy\ '\S+'\ with\ binding\ '\S+'\ denied\ request:\ """,
-    re.VERBOSE,
-)
-_UNCHECKED = "some validation rules were not checked"
-
-
-def _causes(error: ApiException) -> list[str]:
-    """What is wrong with which field, without how the API server came to find it."""
-    found = []
-    details = (status_object(error) or {}).get("details") or {}
-    for cause in details.get("causes") or ():
-        field, text = cause.get("field", ""), " ".join(str(cause.get("message", "")).split())
-        if text and _UNCHECKED not in text:
-            said = _NOISE.sub("", text)
-            is_named = not field.startswith(("spec", "metadata")) or said.startswith(field)
-            found.append(said if is_named else f"{field}: {said}")
-    return list(dict.fromkeys(found))
-
-
 def status_object(error: ApiException) -> dict[str, Any] | None:
     """The Status in the body of a refusal; None where something else answered."""
-    try:
-        body = json.loads(error.body or "")
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) and body.get("kind") == "Status" else None
+    return refusals.status_object(error.body)
 
 
 def _root(error: BaseException) -> str:
