@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from kubernetes import config
@@ -88,5 +87,6 @@ def answer_seconds(request: Request) -> float:
 
 def in_words(error: BaseException) -> str:
     """The cause, without what the libraries wrap around it."""
-    text: Any = getattr(error, "strerror", None) or str(error)
-    return str(text).rpartition(": ")[2] or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error)
+    cause = text.rpartition("] " if "[SSL: " in text else ": ")[2]
+    return " ".join(cause.split()) or type(error).__name__

@@ -287,6 +287,8 @@ def _refusal(answer: Answer) -> RefusedError:
     status = refusals.status_object(answer.body)
     causes = refusals.causes(status)
     said = (status or {}).get("message") or answer.body.decode(errors="replace")[:200]
+    if answer.status == 404 and status is None:
+        said = "this cluster has no BackgroundJobs: install bgjobs first"
     # Rights and quotas are granted without a change of the job; what a policy denies is not.
     is_final = answer.status in _FINAL or (answer.status == 403 and bool(causes))
     message = "; ".join(causes) or " ".join(str(said).split()) or f"HTTP {answer.status}"

@@ -1,0 +1,31 @@
+"""Jobs of an application that dispatches them where they can be imported."""
+
+import sys
+
+from bgjobs_runner import Context, PermanentFailure, job
+
+
+@job
+class SyncStock:
+    def handle(self, warehouse: int, context: Context, key: str = "") -> dict[str, object]:
+        if warehouse < 0:
+            raise PermanentFailure(f"there is no warehouse {warehouse}")
+        return {"warehouse": warehouse, "attempt": context.attempt, "run": context.run, "key": key}
+
+    async def count(self, shelves: list[int]) -> int:
+        return sum(shelves)
+
+    def leave(self) -> None:
+        sys.exit(3)
+
+    def list_all(self) -> str:
+        return "x" * 4000
+
+    @staticmethod
+    def price(item: str) -> str:
+        return item
+
+
+class Unmarked:
+    def handle(self) -> None:
+        """It does not opt in."""

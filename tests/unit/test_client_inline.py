@@ -1,0 +1,119 @@
+"""Inline mode: an application's own tests see what its jobs do, without a cluster."""
+
+import asyncio
+import threading
+
+import pytest
+import sqlalchemy as sa
+from tests.unit.shop import SyncStock
+
+from bgjobs.client import (
+    Handle,
+    JobFailedError,
+    NameTakenError,
+    NoClusterError,
+    NoSuchJobError,
+    Phase,
+    RefusedError,
+    ResultTooLargeError,
+    aio,
+    dispatch,
+    handle,
+    inline,
+)
+from bgjobs.client.outbox import Outbox
+
+
+def test_a_job_has_finished_when_it_is_dispatched() -> None:
+    with inline():
+        job = dispatch(SyncStock, warehouse=7)
+        assert job.state().is_finished
+        assert job.result() == {"warehouse": 7, "attempt": 1, "run": 1, "key": ""}
+
+
+def test_its_handle_can_be_had_by_name() -> None:
+    with inline():
+        assert handle(dispatch(SyncStock, warehouse=7).name).result()["warehouse"] == 7
+        with pytest.raises(NoSuchJobError):
+            handle("another").state()
+
+
+def test_a_failure_is_the_jobs_and_not_the_dispatchers(capsys: pytest.CaptureFixture[str]) -> None:
+    with inline():
+        job = dispatch(SyncStock, warehouse=-1)
+        with pytest.raises(JobFailedError, match="there is no warehouse -1") as failed:
+            job.result()
+    assert (failed.value.phase, failed.value.reason) == (Phase.FAILED, "PermanentFailure")
+    assert "in handle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("class_", "method", "says"),
+    [
+        ("tests.unit.shop.SyncStock", "leave", "SystemExit: 3"),
+        ("tests.unit.shop.Unmarked", "handle", "does not opt in"),
+        ("shop.jobs.Elsewhere", "handle", "cannot be imported here"),
+    ],
+)
+def test_what_would_fail_in_a_pod_fails_here(class_: str, method: str, says: str) -> None:
+    with inline(), pytest.raises(JobFailedError, match=says):
+        dispatch(class_, method=method).result()
+
+
+def test_a_result_that_would_not_be_kept_is_not_had_here_either() -> None:
+    with inline(), pytest.raises(ResultTooLargeError, match="4002 bytes"):
+        dispatch(SyncStock, method="list_all").result()
+
+
+def test_the_same_key_is_the_same_job() -> None:
+    with inline():
+        first = dispatch(SyncStock, warehouse=7, parameters={"key": "a"}, key="stock")
+        again = dispatch(SyncStock, warehouse=7, parameters={"key": "a"}, key="stock")
+        assert first.uid == again.uid
+        with pytest.raises(NameTakenError, match="parameters differ"):
+            dispatch(SyncStock, warehouse=8, parameters={"key": "a"}, key="stock")
+
+
+def test_a_failed_job_can_be_retried_and_no_finished_one_changed() -> None:
+    with inline():
+        failed = dispatch(SyncStock, warehouse=-1)
+        failed.retry()
+        assert failed.state().run == 2
+        with pytest.raises(RefusedError, match="already Succeeded"):
+            dispatch(SyncStock, warehouse=7).cancel("too late")
+
+
+def test_an_async_method_runs_whoever_dispatches_it() -> None:
+    async def awaited() -> object:
+        job = await aio.dispatch(SyncStock, method="count", shelves=[1, 2])
+        return await job.result()
+
+    with inline():
+        assert dispatch(SyncStock, method="count", shelves=[1, 2]).result() == 3
+        assert asyncio.run(awaited()) == 3
+
+
+def test_it_holds_in_every_thread_and_ends_with_its_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    jobs: list[Handle] = []
+    thread = threading.Thread(target=lambda: jobs.append(dispatch(SyncStock, warehouse=7)))
+    with inline():
+        thread.start()
+        thread.join()
+        assert jobs[0].result()["warehouse"] == 7
+    with pytest.raises(NoClusterError, match="KUBECONFIG"):
+        jobs[0].state()
+
+
+def test_draining_an_outbox_runs_its_jobs() -> None:
+    engine, outbox = sa.create_engine("sqlite://"), Outbox(metadata := sa.MetaData())
+    metadata.create_all(engine)
+    with inline():
+        with engine.begin() as connection:
+            name = outbox.dispatch(connection, SyncStock, warehouse=7)
+        with pytest.raises(NoSuchJobError):
+            handle(name).state()
+        assert outbox.drain_once(engine).created == 1
+        assert handle(name).result()["warehouse"] == 7
