@@ -64,7 +64,7 @@ def refused(status: int, message: str = "no", **details: Any) -> Answer:
     return said(status, {"kind": "Status", "message": message, "details": details})
 
 
-def job(phase: str = "Pending", uid: str = "u1", version: str = "1", **spec: Any) -> Any:
+def job(phase: str = "Pending", uid: str = "u1", version: str = "1", **spec: object) -> Any:
     return {
         "metadata": {"name": _NAME, "uid": uid, "resourceVersion": version},
         "spec": {**_JOB.manifest["spec"], **spec},
@@ -256,9 +256,9 @@ def test_a_change_in_between_is_looked_at_again() -> None:
     [(operations.start, "startRequests"), (operations.retry, "retryRequests")],
 )
 def test_a_request_whose_answer_was_lost_is_not_made_twice(operation: Any, counter: str) -> None:
-    script = Script(
-        said(200, job(**{counter: 4})), NO_ANSWER, refused(409), said(200, job(**{counter: 5}))
-    )
+    before, after = job(), job()
+    before["spec"][counter], after["spec"][counter] = 4, 5
+    script = Script(said(200, before), NO_ANSWER, refused(409), said(200, after))
     script.run(operation(None, _NAME, None))
     assert script.methods == "GET PATCH PATCH GET"
 

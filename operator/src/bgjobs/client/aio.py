@@ -138,7 +138,8 @@ async def _connect(where: Where) -> _Connection:
         else:
             await config.load_kube_config(where.kubeconfig, where.context, settings)
         namespace = connecting.namespace(where)
-        connector = aiohttp.TCPConnector(ssl=RESTClientObject(settings).ssl_context)
+        # Each wait() holds a connection: with a limit, some would keep others from asking anything.
+        connector = aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(settings).ssl_context)
     except connecting.CONFIGURATION_ERRORS as error:
         raise connecting.no_cluster(error) from error
     session = aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_BYTES)

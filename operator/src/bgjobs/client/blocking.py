@@ -19,6 +19,8 @@ from bgjobs.client.operations import Answer, Operation, Request
 from bgjobs.client.state import State, result_of, state_of
 from bgjobs.client.submission import Submission, object_name, submission
 
+_CONNECTIONS_KEPT = 64
+
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -75,7 +77,7 @@ class Client:
                 body = response.data if request.watch_seconds is None else next(response, b"")
             finally:
                 response.close()
-        # The latter of what TLS refuses.
+        # The last one for what TLS refuses.
         except (HTTPError, OSError, ApiException) as error:
             raise UnreachableError(
                 f"The API server {client.configuration.host} gave no answer:"
@@ -93,6 +95,7 @@ class Client:
 def _connect(where: Where) -> tuple[ApiClient, str]:
     settings = Configuration()
     settings.retries = False
+    settings.connection_pool_maxsize = _CONNECTIONS_KEPT
     try:
         if where.is_own_pods:
             config.load_incluster_config(client_configuration=settings)

@@ -14,6 +14,7 @@ commits, and none if not. An API server that hangs or is away costs the caller n
 No order is kept: a job may be created before one that was dispatched earlier.
 """
 
+import enum
 import functools
 import logging
 import random
@@ -21,7 +22,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, cast
 
@@ -30,7 +30,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from bgjobs.client.blocking import Client, default_client
-from bgjobs.client.errors import NoClusterError, RefusedError, UnreachableError
+from bgjobs.client.errors import RefusedError, UnreachableError
 from bgjobs.client.submission import Submission, submission
 
 __all__ = ["Drained", "Outbox"]
@@ -65,7 +65,11 @@ class Drained(NamedTuple):
     """Whether the API server gave no answer."""
 
 
-_NOTHING = Drained(0, 0, 0, is_away=False)
+class _Outcome(enum.Enum):
+    CREATED = enum.auto()
+    REFUSED = enum.auto()
+    POSTPONED = enum.auto()
+    UNANSWERED = enum.auto()
 
 
 def _writing(
@@ -90,7 +94,6 @@ def _writing(
     return dispatch
 
 
-@dataclass(frozen=True, init=False)
 class Outbox:
     """A table in the application's MetaData, which its migrations create like its others.
 
@@ -99,10 +102,8 @@ class Outbox:
     it said last. dispatch() returns the name of the job, for `bgjobs.client.handle`.
     """
 
-    table: sa.Table
-
     def __init__(self, metadata: sa.MetaData, name: str = "bgjobs_outbox") -> None:
-        object.__setattr__(self, "table", _table(metadata, name))
+        self.table = _table(metadata, name)
 
     dispatch = _writing(submission)
 
@@ -117,13 +118,16 @@ class Outbox:
         while not stop.is_set():
             try:
                 drained = self.drain_once(engine, client)
-                is_well = not drained.is_away
-            except (NoClusterError, sa.exc.SQLAlchemyError) as error:
-                _log.warning("the outbox cannot be drained just now: %s", error)
-                drained, is_well = _NOTHING, False
-            if is_well and drained != _NOTHING:
+            # Whatever it is: a thread that ended would be missed only when jobs are.
+            except Exception as error:
+                _log.exception("the outbox cannot be drained just now: %s", error)
+                drained = Drained(0, 0, 0, is_away=True)
+            if drained.is_away:
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            elif any(drained):
                 continue
-            pause = _POLL_SECONDS if is_well else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            else:
+                pause = _POLL_SECONDS
             stop.wait(pause)
 
     def drain_once(self, engine: sa.Engine, client: Client | None = None) -> Drained:
@@ -133,31 +137,23 @@ class Outbox:
         """
         client = client or default_client()
         token, ends = secrets.token_hex(8), time.monotonic() + _CLAIM_SECONDS / 2
-        created = refused = postponed = 0
-        is_away = False
+        rows = self._claimed(engine, token)
+        outcomes: list[_Outcome] = []
         try:
-            for row in self._claimed(engine, token):
-                if is_away or time.monotonic() > ends:
+            for row in rows:
+                outcomes.append(self._create(engine, client, row))
+                if outcomes[-1] is _Outcome.UNANSWERED or time.monotonic() > ends:
                     break
-                try:
-                    client.submit(Submission(row.name, row.namespace, row.manifest))
-                except RefusedError as refusal:
-                    seconds = None if refusal.is_final else _retry_seconds(row.tries)
-                    self._postpone(engine, row, seconds, str(refusal))
-                    refused, postponed = (
-                        refused + (seconds is None),
-                        postponed + (seconds is not None),
-                    )
-                except UnreachableError as error:
-                    # Not first again: it might be this row alone that gets no answer.
-                    self._postpone(engine, row, _LONGEST_PAUSE_SECONDS, str(error))
-                    postponed, is_away = postponed + 1, True
-                else:
-                    self._delete(engine, row)
-                    created += 1
         finally:
-            self._release(engine, token)
-        return Drained(created, refused, postponed, is_away)
+            if len(outcomes) < len(rows):
+                self._release(engine, token)
+        unanswered = outcomes.count(_Outcome.UNANSWERED)
+        return Drained(
+            created=outcomes.count(_Outcome.CREATED),
+            refused=outcomes.count(_Outcome.REFUSED),
+            postponed=outcomes.count(_Outcome.POSTPONED) + unanswered,
+            is_away=unanswered > 0,
+        )
 
     def retry_refused(self, connection: Executor, name: str | None = None) -> int:
         """Lets what was refused for good be tried again, all of it or the job of a name.
@@ -192,6 +188,21 @@ class Outbox:
             mine = sa.select(table).where(chosen, table.c.claim == token).order_by(table.c.id)
             return connection.execute(mine).all()
 
+    def _create(self, engine: sa.Engine, client: Client, row: Any) -> _Outcome:
+        try:
+            client.submit(Submission(row.name, row.namespace, row.manifest))
+        except RefusedError as refusal:
+            seconds = None if refusal.is_final else _retry_seconds(row.tries)
+            self._postpone(engine, row, seconds, str(refusal))
+            return _Outcome.REFUSED if refusal.is_final else _Outcome.POSTPONED
+        except UnreachableError as error:
+            # Not first again: it might be this row alone that gets no answer.
+            self._postpone(engine, row, _LONGEST_PAUSE_SECONDS, str(error))
+            return _Outcome.UNANSWERED
+        with engine.begin() as connection:
+            connection.execute(self.table.delete().where(self.table.c.id == row.id))
+        return _Outcome.CREATED
+
     def _postpone(self, engine: sa.Engine, row: Any, seconds: float | None, refusal: str) -> None:
         """Until so many seconds from now; None: for good."""
         _log.warning("job %s of the outbox is not created: %s", row.name, refusal)
@@ -203,10 +214,6 @@ class Outbox:
         }
         with engine.begin() as connection:
             connection.execute(self.table.update().where(self.table.c.id == row.id).values(values))
-
-    def _delete(self, engine: sa.Engine, row: Any) -> None:
-        with engine.begin() as connection:
-            connection.execute(self.table.delete().where(self.table.c.id == row.id))
 
     def _release(self, engine: sa.Engine, token: str) -> None:
         """What was claimed and not tried is due again."""

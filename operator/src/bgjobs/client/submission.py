@@ -64,7 +64,7 @@ def submission(
     a name of one's own. `delay` is a timedelta, whole seconds, or a text: "90s", "15m", "2h".
 
     Raises BadParametersError, also where the class can be imported here and its method does not
-    take these parameters.
+    take these parameters. That imports its module: let no stranger choose the class.
     """
     words = locals()
     options = {option for option, default in _DEFAULTS.items() if words[option] != default}
