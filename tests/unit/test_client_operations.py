@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from bgjobs.client import (
     operations,
     submission,
 )
-from bgjobs.client.operations import Answer, Operation, Request
+from bgjobs.client.operations import Answer, Operation, Request, Target
 
 _NAME = "stock-7"
+_TARGET = Target(name=_NAME)
 _JOB = submission("shop.jobs.SyncStock", warehouse=7, name=_NAME)
 
 
@@ -154,11 +156,11 @@ def test_a_refusal_is_told_in_the_servers_words(answer: Answer, says: str, is_fi
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b"[" * 100_000])
 def test_what_is_no_api_server_is_found_out(body: bytes) -> None:
     with pytest.raises(UnreachableError, match="no API server"):
-        Script(*[Answer(200, body)] * 3).run(operations.get(None, _NAME, None))
+        Script(*[Answer(200, body)] * 3).run(operations.get(_TARGET))
 
 
-def wait(script: Script, timeout_seconds: float | None = None, uid: str | None = None) -> Any:
-    return script.run(operations.wait(None, _NAME, uid, timeout_seconds, script.now))
+def wait(script: Script, timeout_seconds: float | None = None) -> Any:
+    return script.run(operations.wait(_TARGET, timeout_seconds, script.now))
 
 
 def test_waiting_follows_the_changes_of_the_job() -> None:
@@ -234,7 +236,7 @@ def test_a_server_that_is_away_is_waited_for_a_minute_and_not_for_ever() -> None
 
 def test_a_cancel_changes_only_what_was_seen() -> None:
     script = Script(said(200, job()), said(200, job(cancelled=True)))
-    script.run(operations.cancel(None, _NAME, None, "typo"))
+    script.run(operations.cancel(_TARGET, "typo"))
     assert script.asked[1].body == {
         "metadata": {"uid": "u1", "resourceVersion": "1"},
         "spec": {"cancelled": True, "cancelReason": "typo"},
@@ -243,7 +245,7 @@ def test_a_cancel_changes_only_what_was_seen() -> None:
 
 def test_a_change_in_between_is_looked_at_again() -> None:
     script = Script(said(200, job()), refused(409), said(200, job(version="2")), said(200, job()))
-    script.run(operations.start(None, _NAME, None))
+    script.run(operations.start(_TARGET))
     assert script.methods == "GET PATCH GET PATCH"
     assert script.asked[3].body == {
         "metadata": {"uid": "u1", "resourceVersion": "2"},
@@ -259,16 +261,16 @@ def test_a_request_whose_answer_was_lost_is_not_made_twice(operation: Any, count
     before, after = job(), job()
     before["spec"][counter], after["spec"][counter] = 4, 5
     script = Script(said(200, before), NO_ANSWER, refused(409), said(200, after))
-    script.run(operation(None, _NAME, None))
+    script.run(operation(_TARGET))
     assert script.methods == "GET PATCH PATCH GET"
 
 
 def test_another_job_of_that_name_is_not_changed() -> None:
     with pytest.raises(NoSuchJobError, match="another one has its name"):
-        Script(said(200, job(uid="u2"))).run(operations.cancel(None, _NAME, "u1", ""))
+        Script(said(200, job(uid="u2"))).run(operations.cancel(replace(_TARGET, uid="u1"), ""))
 
 
 def test_a_job_that_never_keeps_still_is_given_up() -> None:
     answers = [said(200, job()), refused(409)] * 8
     with pytest.raises(UnreachableError, match="changes faster"):
-        Script(*answers).run(operations.start(None, _NAME, None))
+        Script(*answers).run(operations.start(_TARGET))

@@ -16,7 +16,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from bgjobs.client import connecting, inlining, operations
 from bgjobs.client.connecting import Where
 from bgjobs.client.errors import UnreachableError
-from bgjobs.client.operations import Answer, Operation, Request
+from bgjobs.client.operations import Answer, Operation, Request, Target
 from bgjobs.client.state import State, result_of, state_of
 from bgjobs.client.submission import Submission, object_name, submission
 
@@ -73,11 +73,18 @@ class Client:
         """
         job = await self.run(operations.create(submission))
         metadata = job["metadata"]
-        return Handle(self, metadata["name"], metadata["namespace"], metadata["uid"])
+        return Handle(
+            client=self,
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+        )
 
     def handle(self, name: str, namespace: str | None = None) -> "Handle":
         """Of a job that was dispatched elsewhere, or is yet to be. Nothing is asked."""
-        return Handle(self, object_name(name), namespace and object_name(namespace))
+        return Handle(
+            client=self, name=object_name(name), namespace=namespace and object_name(namespace)
+        )
 
     async def run(self, operation: Operation[Result]) -> Result:
         if answer := inlining.current():
@@ -136,18 +143,18 @@ async def _connect(where: Where) -> _Connection:
         if where.is_own_pods:
             config.load_incluster_config(client_configuration=settings)
         else:
-            await config.load_kube_config(where.kubeconfig, where.context, settings)
+            await config.load_kube_config(where.file, where.context, settings)
         namespace = connecting.namespace(where)
         # Each wait() holds a connection: with a limit, some would keep others from asking anything.
         connector = aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(settings).ssl_context)
-    except connecting.CONFIGURATION_ERRORS as error:
+    except (config.ConfigException, *connecting.CONFIGURATION_ERRORS) as error:
         raise connecting.no_cluster(error) from error
     session = aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_BYTES)
     return _Connection(session, settings, namespace)
 
 
-@dataclass(frozen=True)
-class Handle:
+@dataclass(frozen=True, kw_only=True)
+class Handle(Target):
     """One job, wherever it was dispatched.
 
     Each method asks the API server, and raises NoSuchJobError where there is no such job,
@@ -155,15 +162,10 @@ class Handle:
     """
 
     client: Client
-    name: str
-    namespace: str | None = None
-    """None: that of the client."""
-    uid: str | None = None
-    """None: of whichever job has that name."""
 
     async def state(self) -> State:
         """How far the job is now."""
-        return state_of(await self.client.run(operations.get(self.namespace, self.name, self.uid)))
+        return state_of(await self.client.run(operations.get(self)))
 
     async def wait(self, timeout_seconds: float | None = None) -> State:
         """The state once the job has finished, well or not.
@@ -171,9 +173,7 @@ class Handle:
         Raises NotFinishedError when the time is over. An API server that is away is waited for,
         up to a minute.
         """
-        return await self.client.run(
-            operations.wait(self.namespace, self.name, self.uid, timeout_seconds, time.monotonic)
-        )
+        return await self.client.run(operations.wait(self, timeout_seconds, time.monotonic))
 
     async def result(self, timeout_seconds: float | None = None) -> Any:
         """What the method returned, once the job has finished.
@@ -187,15 +187,15 @@ class Handle:
 
         Raises RefusedError where it has finished.
         """
-        await self.client.run(operations.cancel(self.namespace, self.name, self.uid, reason))
+        await self.client.run(operations.cancel(self, reason))
 
     async def start(self) -> None:
         """Starts a waiting job now, whatever delay, time or backoff it waits for."""
-        await self.client.run(operations.start(self.namespace, self.name, self.uid))
+        await self.client.run(operations.start(self))
 
     async def retry(self) -> None:
         """Runs a job again that has failed, was cancelled or rejected."""
-        await self.client.run(operations.retry(self.namespace, self.name, self.uid))
+        await self.client.run(operations.retry(self))
 
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionary()

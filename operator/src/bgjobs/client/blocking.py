@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from bgjobs.client import connecting, inlining, operations
 from bgjobs.client.connecting import Where
 from bgjobs.client.errors import UnreachableError
-from bgjobs.client.operations import Answer, Operation, Request
+from bgjobs.client.operations import Answer, Operation, Request, Target
 from bgjobs.client.state import State, result_of, state_of
 from bgjobs.client.submission import Submission, object_name, submission
 
@@ -49,11 +49,18 @@ class Client:
         """
         job = self.run(operations.create(submission))
         metadata = job["metadata"]
-        return Handle(self, metadata["name"], metadata["namespace"], metadata["uid"])
+        return Handle(
+            client=self,
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+        )
 
     def handle(self, name: str, namespace: str | None = None) -> "Handle":
         """Of a job that was dispatched elsewhere, or is yet to be. Nothing is asked."""
-        return Handle(self, object_name(name), namespace and object_name(namespace))
+        return Handle(
+            client=self, name=object_name(name), namespace=namespace and object_name(namespace)
+        )
 
     def run(self, operation: Operation[Result]) -> Result:
         return operations.run(operation, inlining.current() or self._answer)
@@ -100,14 +107,14 @@ def _connect(where: Where) -> tuple[ApiClient, str]:
         if where.is_own_pods:
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(where.kubeconfig, where.context, settings)
+            config.load_kube_config(where.file, where.context, settings)
         return ApiClient(settings), connecting.namespace(where)
     except connecting.CONFIGURATION_ERRORS as error:
         raise connecting.no_cluster(error) from error
 
 
-@dataclass(frozen=True)
-class Handle:
+@dataclass(frozen=True, kw_only=True)
+class Handle(Target):
     """One job, wherever it was dispatched.
 
     Each method asks the API server, and raises NoSuchJobError where there is no such job,
@@ -115,15 +122,10 @@ class Handle:
     """
 
     client: Client
-    name: str
-    namespace: str | None = None
-    """None: that of the client."""
-    uid: str | None = None
-    """None: of whichever job has that name."""
 
     def state(self) -> State:
         """How far the job is now."""
-        return state_of(self.client.run(operations.get(self.namespace, self.name, self.uid)))
+        return state_of(self.client.run(operations.get(self)))
 
     def wait(self, timeout_seconds: float | None = None) -> State:
         """The state once the job has finished, well or not.
@@ -131,9 +133,7 @@ class Handle:
         Raises NotFinishedError when the time is over. An API server that is away is waited for,
         up to a minute.
         """
-        return self.client.run(
-            operations.wait(self.namespace, self.name, self.uid, timeout_seconds, time.monotonic)
-        )
+        return self.client.run(operations.wait(self, timeout_seconds, time.monotonic))
 
     def result(self, timeout_seconds: float | None = None) -> Any:
         """What the method returned, once the job has finished.
@@ -147,15 +147,15 @@ class Handle:
 
         Raises RefusedError where it has finished.
         """
-        self.client.run(operations.cancel(self.namespace, self.name, self.uid, reason))
+        self.client.run(operations.cancel(self, reason))
 
     def start(self) -> None:
         """Starts a waiting job now, whatever delay, time or backoff it waits for."""
-        self.client.run(operations.start(self.namespace, self.name, self.uid))
+        self.client.run(operations.start(self))
 
     def retry(self) -> None:
         """Runs a job again that has failed, was cancelled or rejected."""
-        self.client.run(operations.retry(self.namespace, self.name, self.uid))
+        self.client.run(operations.retry(self))
 
 
 @functools.lru_cache(maxsize=1)

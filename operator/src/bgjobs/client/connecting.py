@@ -38,10 +38,14 @@ class Where:
     namespace: str | None = None
 
     @property
+    def file(self) -> str | None:
+        """The official client looks at KUBECONFIG only when it is imported."""
+        return self.kubeconfig or os.environ.get("KUBECONFIG")
+
+    @property
     def is_own_pods(self) -> bool:
         """Whether it is the cluster that this pod runs in."""
-        is_told = self.kubeconfig or self.context or "KUBECONFIG" in os.environ
-        return "KUBERNETES_SERVICE_HOST" in os.environ and not is_told
+        return "KUBERNETES_SERVICE_HOST" in os.environ and not (self.file or self.context)
 
 
 def namespace(where: Where) -> str:
@@ -50,10 +54,8 @@ def namespace(where: Where) -> str:
         return where.namespace
     if where.is_own_pods:
         return NAMESPACE_FILE.read_text()
-    contexts, current = config.list_kube_config_contexts(where.kubeconfig)
-    chosen = current
-    if where.context:
-        chosen = {each["name"]: each for each in contexts}[where.context]
+    contexts, current = config.list_kube_config_contexts(where.file)
+    chosen = {each["name"]: each for each in contexts}[where.context or current["name"]]
     return str(chosen["context"].get("namespace") or "default")
 
 

@@ -39,6 +39,17 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """The one job that is meant."""
+
+    name: str
+    namespace: str | None = None
+    """None: that of the client."""
+    uid: str | None = None
+    """None: of whichever job has that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """About the BackgroundJobs of a namespace, or the one of a name."""
 
@@ -78,7 +89,7 @@ def create(submission: Submission) -> Operation[Object]:
             if refused.status != 409:
                 raise
         try:
-            there = yield from get(namespace, submission.name, None)
+            there = yield from get(Target(name=submission.name, namespace=namespace))
         except NoSuchJobError:
             continue
         _require_same(there, submission)
@@ -99,9 +110,7 @@ def _require_same(there: Object, submission: Submission) -> None:
 
 
 def get(
-    namespace: str | None,
-    name: str,
-    uid: str | None,
+    target: Target,
     *,
     tries: int = _TRIES,
     after_seconds: float = 0.0,
@@ -110,8 +119,8 @@ def get(
     """Raises NoSuchJobError, also where another job than that of the uid has the name by now."""
     request = Request(
         method="GET",
-        namespace=namespace,
-        name=name,
+        namespace=target.namespace,
+        name=target.name,
         after_seconds=after_seconds,
         within_seconds=within_seconds,
     )
@@ -121,19 +130,17 @@ def get(
         if refused.status != 404:
             raise
         raise NoSuchJobError(
-            f"There is no BackgroundJob {name}: not yet, or no longer ({refused})."
+            f"There is no BackgroundJob {target.name}: not yet, or no longer ({refused})."
         ) from None
-    if uid is not None and job["metadata"]["uid"] != uid:
-        raise NoSuchJobError(f"The BackgroundJob {name} is gone, and another one has its name.")
+    if target.uid not in (None, job["metadata"]["uid"]):
+        raise NoSuchJobError(
+            f"The BackgroundJob {target.name} is gone, and another one has its name."
+        )
     return job
 
 
 def wait(
-    namespace: str | None,
-    name: str,
-    uid: str | None,
-    timeout_seconds: float | None,
-    now: Callable[[], float],
+    target: Target, timeout_seconds: float | None, now: Callable[[], float]
 ) -> Operation[State]:
     """The state once the job has finished.
 
@@ -147,34 +154,31 @@ def wait(
         try:
             if job is None:
                 left = max(deadline - now(), _SHORTEST_TIMEOUT_SECONDS)
-                job = yield from get(
-                    namespace, name, uid, tries=1, after_seconds=pause, within_seconds=left
-                )
-                uid = job["metadata"]["uid"]
+                job = yield from get(target, tries=1, after_seconds=pause, within_seconds=left)
+                target = replace(target, uid=job["metadata"]["uid"])
             answered, pause = now(), _FIRST_PAUSE_SECONDS
             if (state := state_of(job)).is_finished:
                 return state
             if (left := deadline - now()) <= 0:
-                raise NotFinishedError(f"{name} is still {state.phase}: {state.message}")
-            job = yield from _change(namespace, job, min(left, _WATCH_SECONDS))
+                raise NotFinishedError(f"{target.name} is still {state.phase}: {state.message}")
+            job = yield from _change(target, job, min(left, _WATCH_SECONDS))
         except UnreachableError as error:
             job = None
             if now() >= deadline:
-                raise NotFinishedError(f"{name} cannot be seen just now: {error}") from error
+                raise NotFinishedError(f"{target.name} cannot be seen just now: {error}") from error
             if now() - answered > _AWAY_FOR_SECONDS:
                 raise
 
 
-def _change(namespace: str | None, job: Object, within_seconds: float) -> Operation[Object | None]:
+def _change(target: Target, job: Object, within_seconds: float) -> Operation[Object | None]:
     """The job once it has changed; None where that is to be looked up."""
-    metadata = job["metadata"]
     answer = yield Request(
         method="GET",
-        namespace=namespace,
+        namespace=target.namespace,
         query={
             "watch": "true",
-            "fieldSelector": f"metadata.name={metadata['name']}",
-            "resourceVersion": metadata["resourceVersion"],
+            "fieldSelector": f"metadata.name={target.name}",
+            "resourceVersion": job["metadata"]["resourceVersion"],
             "timeoutSeconds": str(math.ceil(within_seconds)),
         },
         watch_seconds=within_seconds,
@@ -194,29 +198,27 @@ def _change(namespace: str | None, job: Object, within_seconds: float) -> Operat
     return changed if is_state else None
 
 
-def cancel(namespace: str | None, name: str, uid: str | None, reason: str) -> Operation[Object]:
+def cancel(target: Target, reason: str) -> Operation[Object]:
     """Asks the job to stop. Raises RefusedError where it has finished."""
 
     def changes(spec: Object) -> Object | None:
         wanted = {"cancelled": True, **({"cancelReason": reason} if reason else {})}
         return None if spec.get("cancelled") else wanted
 
-    return (yield from _changed(namespace, name, uid, changes))
+    return (yield from _changed(target, changes))
 
 
-def start(namespace: str | None, name: str, uid: str | None) -> Operation[Object]:
+def start(target: Target) -> Operation[Object]:
     """Raises RefusedError where the job does not wait."""
-    return (yield from _requested(namespace, name, uid, "startRequests"))
+    return (yield from _requested(target, "startRequests"))
 
 
-def retry(namespace: str | None, name: str, uid: str | None) -> Operation[Object]:
+def retry(target: Target) -> Operation[Object]:
     """Raises RefusedError where the job has not finished, or has succeeded."""
-    return (yield from _requested(namespace, name, uid, "retryRequests", cancelled=False))
+    return (yield from _requested(target, "retryRequests", cancelled=False))
 
 
-def _requested(
-    namespace: str | None, name: str, uid: str | None, counter: str, **also: object
-) -> Operation[Object]:
+def _requested(target: Target, counter: str, **also: object) -> Operation[Object]:
     """Raises the counter of requests by one, once, even if an answer was lost on the way."""
     wanted = None
 
@@ -226,35 +228,31 @@ def _requested(
         wanted = requests + 1 if wanted is None else wanted
         return None if requests >= wanted else {counter: wanted, **also}
 
-    return (yield from _changed(namespace, name, uid, changes))
+    return (yield from _changed(target, changes))
 
 
-def _changed(
-    namespace: str | None,
-    name: str,
-    uid: str | None,
-    changes: Callable[[Object], Object | None],
-) -> Operation[Object]:
+def _changed(target: Target, changes: Callable[[Object], Object | None]) -> Operation[Object]:
     """The job with the changes that are left to make of its spec; None: they are made."""
     for _ in range(_CHANGE_TRIES):
-        job = yield from get(namespace, name, uid)
+        job = yield from get(target)
         metadata = job["metadata"]
-        uid = metadata["uid"]
+        target = replace(target, uid=metadata["uid"])
         spec = changes(job["spec"])
         if spec is None:
             return job
-        seen = {"uid": uid, "resourceVersion": metadata["resourceVersion"]}
-        body = {"metadata": seen, "spec": spec}
+        seen = {"uid": target.uid, "resourceVersion": metadata["resourceVersion"]}
+        request = Request(
+            method="PATCH",
+            namespace=target.namespace,
+            name=target.name,
+            body={"metadata": seen, "spec": spec},
+        )
         try:
-            return (
-                yield from _asked(
-                    Request(method="PATCH", namespace=namespace, name=name, body=body)
-                )
-            )
+            return (yield from _asked(request))
         except RefusedError as refused:
             if refused.status != 409:
                 raise
-    raise UnreachableError(f"{name} changes faster than it can be changed. Try again.")
+    raise UnreachableError(f"{target.name} changes faster than it can be changed. Try again.")
 
 
 def _asked(request: Request, tries: int = _TRIES) -> Operation[Object]:
