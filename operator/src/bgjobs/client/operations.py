@@ -163,7 +163,7 @@ def wait(
                 raise NotFinishedError(f"{target.name} is still {state.phase}: {state.message}")
             job = yield from _change(target, job, min(left, _WATCH_SECONDS))
         except UnreachableError as error:
-            job = None
+            job, pause = None, min(2 * pause + _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             if now() >= deadline:
                 raise NotFinishedError(f"{target.name} cannot be seen just now: {error}") from error
             if now() - answered > _AWAY_FOR_SECONDS:
