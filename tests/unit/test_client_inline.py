@@ -4,7 +4,6 @@ import asyncio
 import threading
 
 import pytest
-import sqlalchemy as sa
 from tests.unit.shop import SyncStock
 
 from bgjobs.client import (
@@ -21,7 +20,6 @@ from bgjobs.client import (
     handle,
     inline,
 )
-from bgjobs.client.outbox import Outbox
 
 
 def test_a_job_has_finished_when_it_is_dispatched() -> None:
@@ -105,15 +103,3 @@ def test_it_holds_in_every_thread_and_ends_with_its_block(
         assert jobs[0].result()["warehouse"] == 7
     with pytest.raises(NoClusterError, match="KUBECONFIG"):
         jobs[0].state()
-
-
-def test_draining_an_outbox_runs_its_jobs() -> None:
-    engine, outbox = sa.create_engine("sqlite://"), Outbox(metadata := sa.MetaData())
-    metadata.create_all(engine)
-    with inline():
-        with engine.begin() as connection:
-            name = outbox.dispatch(connection, SyncStock, warehouse=7)
-        with pytest.raises(NoSuchJobError):
-            handle(name).state()
-        assert outbox.drain_once(engine).created == 1
-        assert handle(name).result()["warehouse"] == 7

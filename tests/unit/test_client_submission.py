@@ -101,7 +101,7 @@ class _Day(Enum):
     [
         (datetime(2030, 1, 31, tzinfo=UTC), "cannot carry parameters.value, datetime.datetime"),
         ([{"set": {1}}], r"cannot carry parameters.value\[0\].set, set"),
-        ({1: "one"}, "only texts for keys, and parameters.value has 1"),
+        ({1: "one"}, "a key of parameters.value must be a text, not 1"),
         (float("nan"), "parameters.value is nan, which JSON cannot carry"),
         (2**63, "beyond 64 bits"),
         ("\ud800", "no valid Unicode"),
@@ -136,6 +136,8 @@ def test_a_tuple_arrives_as_a_list() -> None:
         ({"start_at": datetime(2030, 1, 31)}, "has no time zone"),
         ({"key": "7", "name": "seven"}, "not both"),
         ({"key": ""}, "The key is empty"),
+        ({"key": 7}, "key must be a text, not 7"),
+        ({"key": "\ud800"}, "key is no valid Unicode"),
         ({"name": "../pods/x"}, "is no name in Kubernetes"),
         ({"namespace": "a/b"}, "is no name in Kubernetes"),
         ({"warehouse": 7, "parameters": {"warehouse": 8}}, "in `parameters`: warehouse"),

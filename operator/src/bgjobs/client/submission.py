@@ -108,7 +108,7 @@ def _name(class_: str, method: str, key: str | None, name: str | None) -> str:
     if key == "":
         raise BadParametersError("The key is empty: every job of the method would be the same one.")
     if key is not None:
-        return name_for_key(class_, method, key)
+        return name_for_key(class_, method, _key(key, "key"))
     if name is not None:
         return object_name(name)
     return f"{name_prefix(class_)}{secrets.token_hex(_RANDOM_BYTES)}"
@@ -163,7 +163,10 @@ def _json(value: object, where: str, depth: int) -> Any:
         case list() | tuple():
             return [_json(each, f"{where}[{n}]", depth + 1) for n, each in enumerate(value)]
         case Mapping():
-            return {_key(k, where): _json(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
+            return {
+                _key(k, f"a key of {where}"): _json(v, f"{where}.{k}", depth + 1)
+                for k, v in value.items()
+            }
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     raise BadParametersError(
         f"JSON cannot carry {where}, {kind}: pass what it is made of, and convert it in the method."
@@ -172,8 +175,8 @@ def _json(value: object, where: str, depth: int) -> Any:
 
 def _key(key: object, where: str) -> str:
     if not isinstance(key, str):
-        raise BadParametersError(f"JSON has only texts for keys, and {where} has {key!r}.")
-    return str(_json(key, f"a key of {where}", 0))
+        raise BadParametersError(f"{where} must be a text, not {key!r}.")
+    return str(_json(key, where, 0))
 
 
 def _priority(priority: str | int | None) -> str | int | None:
