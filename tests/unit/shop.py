@@ -1,8 +1,11 @@
 """Jobs of an application that dispatches them where they can be imported."""
 
 import sys
+from threading import Event
 
 from bgjobs_runner import Context, PermanentFailure, job
+
+BEGUN, GO_ON = Event(), Event()
 
 
 @job
@@ -20,6 +23,11 @@ class SyncStock:
 
     def list_all(self) -> str:
         return "x" * 4000
+
+    def held(self) -> None:
+        """Runs from BEGUN to GO_ON."""
+        BEGUN.set()
+        GO_ON.wait()
 
     @staticmethod
     def price(item: str) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.unit import shop
 from tests.unit.shop import SyncStock
 
 from bgjobs.client import (
@@ -12,6 +14,7 @@ from bgjobs.client import (
     NameTakenError,
     NoClusterError,
     NoSuchJobError,
+    NotFinishedError,
     Phase,
     RefusedError,
     ResultTooLargeError,
@@ -20,6 +23,8 @@ from bgjobs.client import (
     handle,
     inline,
 )
+
+_WITHIN_S = 30
 
 
 def test_a_job_has_finished_when_it_is_dispatched() -> None:
@@ -70,6 +75,19 @@ def test_the_same_key_is_the_same_job() -> None:
         assert first.uid == again.uid
         with pytest.raises(NameTakenError, match="parameters differ"):
             dispatch(SyncStock, warehouse=8, parameters={"key": "a"}, key="stock")
+
+
+def test_another_thread_can_wait_for_a_job_that_runs() -> None:
+    with inline(), ThreadPoolExecutor() as threads:
+        dispatched = threads.submit(dispatch, SyncStock, method="held", name="held")
+        assert shop.BEGUN.wait(_WITHIN_S)
+        assert handle("held").state().phase is Phase.RUNNING
+        with pytest.raises(NotFinishedError):
+            handle("held").wait(0.1)
+        waited = threads.submit(handle("held").wait, _WITHIN_S)
+        shop.GO_ON.set()
+        assert waited.result(_WITHIN_S).phase is Phase.SUCCEEDED
+        assert dispatched.result(_WITHIN_S).state().is_finished
 
 
 def test_a_failed_job_can_be_retried_and_no_finished_one_changed() -> None:

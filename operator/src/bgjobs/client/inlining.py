@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import inspect
-import itertools
 import json
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -48,10 +48,13 @@ class Inline:
 
     def __init__(self) -> None:
         self.jobs: dict[tuple[str, str], Object] = {}
-        self._versions = itertools.count(1)
 
     def answer(self, request: Request) -> Answer:
+        time.sleep(request.after_seconds)
         namespace = request.namespace or _NAMESPACE
+        if request.watch_seconds is not None:
+            # Another thread runs the job that is waited for: look again.
+            return Answer(200, b"")
         if request.method == "POST" and request.body is not None:
             return self._create(namespace, request.body)
         job = self.jobs.get((namespace, request.name or ""))
@@ -65,9 +68,10 @@ class Inline:
         name = manifest["metadata"]["name"]
         metadata = {**manifest["metadata"], "namespace": namespace, "uid": str(uuid.uuid4())}
         job = {**manifest, "metadata": metadata, "spec": {**manifest["spec"]}}
+        _begin(job, 1)
         if self.jobs.setdefault((namespace, name), job) is not job:
             return _refused(409, f'backgroundjobs.bgjobs.dev "{name}" already exists')
-        self._run(job, 1)
+        _run(job)
         return _answer(201, job)
 
     def _patch(self, job: Object, spec: Object) -> Answer:
@@ -75,24 +79,32 @@ class Inline:
         if "retryRequests" not in spec or status["phase"] != Phase.FAILED:
             return _refused(422, f"this job is already {status['phase']}: inline jobs run at once")
         job["spec"] |= spec
-        self._run(job, status["run"] + 1)
+        _begin(job, status["run"] + 1)
+        _run(job)
         return _answer(200, job)
 
-    def _run(self, job: Object, run: int) -> None:
-        began = datetime.now(UTC).isoformat()
-        job["metadata"]["resourceVersion"] = str(next(self._versions))
-        # For what asks of it while it runs: the job itself, or another thread.
-        job["status"] = {"run": run, "phase": Phase.RUNNING, "reason": Reason.RUNNING}
-        outcome = _perform(job, run)
-        job["status"] = {
-            "run": run,
-            "attempts": [{"run": run, "attempt": 1}],
-            "effectiveRetries": 0,
-            "observedRetryRequests": job["spec"].get("retryRequests", 0),
-            "startTime": began,
-            "completionTime": datetime.now(UTC).isoformat(),
-            **outcome,
-        }
+
+def _begin(job: Object, run: int) -> None:
+    job["metadata"]["resourceVersion"] = str(run)
+    job["status"] = {
+        "phase": Phase.RUNNING,
+        "reason": Reason.RUNNING,
+        "run": run,
+        "effectiveRetries": 0,
+        "observedRetryRequests": job["spec"].get("retryRequests", 0),
+        "startTime": datetime.now(UTC).isoformat(),
+    }
+
+
+def _run(job: Object) -> None:
+    run = job["status"]["run"]
+    outcome = _perform(job, run)
+    job["status"] = {
+        **job["status"],
+        "attempts": [{"run": run, "attempt": 1}],
+        "completionTime": datetime.now(UTC).isoformat(),
+        **outcome,
+    }
 
 
 def _perform(job: Object, run: int) -> Object:
