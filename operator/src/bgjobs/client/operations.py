@@ -183,12 +183,10 @@ def _change(target: Target, job: Object, within_seconds: float) -> Operation[Obj
         },
         watch_seconds=within_seconds,
     )
-    if answer.status in _BUSY or answer.status == _EXPIRED:
-        raise UnreachableError(str(_refusal(answer)))
+    if answer.status in _BUSY or answer.status == _EXPIRED or not answer.body:
+        return None
     if answer.status != 200:
         raise _refusal(answer)
-    if not answer.body:
-        return None
     event = _json(answer)
     changed: Object = event["object"]
     # A job that is deleted when it has finished shows its last state.
