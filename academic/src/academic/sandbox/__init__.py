@@ -4,14 +4,24 @@ The pod has no secret, no account, no database and no network (academic/deploy).
 should print never goes there: `academic.grading.grade_program` compares afterwards, elsewhere.
 """
 
+import bisect
 import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-from bgjobs_runner import job
+from academic.sandbox.confinement import guard_own_process, refusal
+from academic.sandbox.process import Run, run_case
+from bgjobs_runner import BadParameters, PermanentFailure, job
 
 MAX_CASES = 20
 MAX_SECONDS = 10
+# A BackgroundJob carries no more.
 _MAX_PARAMETERS_BYTES = 64 * 1024
+# The runner leaves out a larger result.
+_MAX_RESULT_BYTES = 3 * 1024
+_MAX_SHOWN_CHARACTERS = 2000
 
 
 @job
@@ -19,23 +29,76 @@ class RunProgram:
     """Runs one Python program once for each input."""
 
     def handle(self, source: str, inputs: list[str], seconds: int) -> dict[str, object]:
-        """Run `source` with each of `inputs` on its stdin, `seconds` (1 to 10) at most each.
+        """Run `source` with each of `inputs` on its stdin.
+
+        Each may take `seconds` (1 to 10) of CPU time, and three times as long by the clock.
 
         Returns {"runs": [{"outcome", "exit_code", "output", "digest", "error"}, ...]}, one for
         each input, within 3 KiB: outputs and errors are cut alike until they fit. Whatever the
         program does is such an outcome and no failure of the job.
         """
-        raise NotImplementedError
+        if reason := _unfit(inputs, seconds):
+            raise BadParameters(reason)
+        if reason := refusal():
+            raise PermanentFailure(reason)
+        guard_own_process()
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / "program.py").write_bytes(source.encode(errors="replace"))
+            runs = [run_case(Path(directory), each, seconds) for each in inputs]
+        for number, run in enumerate(runs, 1):
+            print(f"case {number}: {run.outcome}, exit code {run.exit_code}")
+        return _cut_to_fit(runs)
 
 
 def program_parameters(source: str, inputs: Sequence[str], seconds: int) -> dict[str, object]:
     """The parameters of a RunProgram job.
 
-    Raises ValueError with a sentence for the student or instructor if they are not to be had:
-    program and inputs together take more than 64 KiB as JSON, which is the limit of a
-    BackgroundJob's parameters, or there are too many cases.
+    Raises ValueError with a sentence for whoever submits if there are none: program and inputs
+    take more than 64 KiB of JSON together, or there are too many cases.
     """
     parameters: dict[str, object] = {"source": source, "inputs": list(inputs), "seconds": seconds}
-    if len(json.dumps(parameters).encode()) > _MAX_PARAMETERS_BYTES:
-        raise ValueError("too large")
+    if reason := _unfit(inputs, seconds):
+        raise ValueError(reason)
+    if (size := _size(parameters)) > _MAX_PARAMETERS_BYTES:
+        raise ValueError(
+            f"The program and the inputs that it is tried with take {size} bytes,"
+            f" at most {_MAX_PARAMETERS_BYTES} are possible: shorten the program."
+        )
     return parameters
+
+
+def _unfit(inputs: Sequence[str], seconds: int) -> str | None:
+    if not 1 <= len(inputs) <= MAX_CASES:
+        return f"There are {len(inputs)} cases, 1 to {MAX_CASES} are possible."
+    if not 1 <= seconds <= MAX_SECONDS:
+        return f"A case may take {seconds} seconds, 1 to {MAX_SECONDS} are possible."
+    return None
+
+
+def _cut_to_fit(runs: Sequence[Run]) -> dict[str, object]:
+    """The result, with as much of every output as leaves room for all."""
+
+    def result(shown: int) -> dict[str, object]:
+        return {
+            "runs": [
+                {
+                    **asdict(run),
+                    "output": run.output[:shown],
+                    "error": run.error[max(0, len(run.error) - shown) :],
+                }
+                for run in runs
+            ]
+        }
+
+    too_many = bisect.bisect_right(
+        range(_MAX_SHOWN_CHARACTERS + 1),
+        _MAX_RESULT_BYTES,
+        key=lambda shown: _size(result(shown)),
+    )
+    return result(too_many - 1)
+
+
+def _size(value: object) -> int:
+    """Bytes of it as the runner and the operator count them."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode(errors="surrogatepass"))
