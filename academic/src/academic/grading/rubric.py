@@ -1,12 +1,12 @@
 """What an instructor asks of a text: criteria with weights, kept as JSON.
 
-    {"criteria": [
-      {"kind": "terms", "name": "Concepts", "weight": 3, "concepts": [
-        {"name": "osmosis", "forms": ["osmosis", "osmotic"],
-         "context": ["water", "membrane", "concentration"]}]},
-      {"kind": "structure", "name": "Structure", "weight": 1, "paragraphs": 3},
-      {"kind": "length", "name": "Length", "weight": 1, "minimum": 120, "maximum": 400},
-      {"kind": "readability", "name": "Readability", "weight": 1, "minimum": 30}]}
+{"criteria": [
+  {"kind": "terms", "name": "Concepts", "weight": 3, "concepts": [
+    {"name": "osmosis", "forms": ["osmosis", "osmotic"],
+     "context": ["water", "membrane", "concentration"]}]},
+  {"kind": "structure", "name": "Structure", "weight": 1, "paragraphs": 3},
+  {"kind": "length", "name": "Length", "weight": 1, "minimum": 120, "maximum": 400},
+  {"kind": "readability", "name": "Readability", "weight": 1, "minimum": 30}]}
 """
 
 from typing import Annotated

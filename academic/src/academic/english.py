@@ -1,0 +1,79 @@
+"""English text as words and sentences, each with its place in the text."""
+
+import functools
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import snowballstemmer
+
+_GRAMMAR = """
+    a about after again all also although am an and another any are as at be because been before
+    being both but by can cannot could did do does doing done down during each either else even
+    ever every few for from further had has have having he her here hers him his how however i if
+    in into is it its itself just less many may me might more most much must my neither never no
+    nobody nor not nothing now of off often on once one only or other our out over own per quite
+    rather same she should since so some such than that the their theirs them then there therefore
+    these they this those through thus to too two under until up upon us very was we were what
+    when where whereas whether which while who whom whose why will with within without would yet
+    you your
+"""
+# Words that say nothing of a text's subject; they are about half of any real text.
+FUNCTION_WORDS = frozenset(_GRAMMAR.split())
+
+# A word may have apostrophes within, and characters that are not seen.
+_INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
+_WORD = re.compile(rf"\w[\w{_INVISIBLE}]*(?:['’]\w+)*")
+_UNSEEN = re.compile(f"[{_INVISIBLE}]")
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)|\n\s*\n")
+
+_stemmer = snowballstemmer.stemmer("english")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word in lower case, and its stem, which is the same for all its endings."""
+
+    text: str
+    stem: str
+    start: int
+    end: int
+
+    @property
+    def is_function_word(self) -> bool:
+        return self.text in FUNCTION_WORDS
+
+
+def words(text: str) -> tuple[Word, ...]:
+    """The words of a text, in order; characters that are not seen hide none."""
+    return tuple(
+        _word(_plain(match.group()), match.start(), match.end()) for match in _WORD.finditer(text)
+    )
+
+
+def sentences(text: str) -> tuple[tuple[Word, ...], ...]:
+    """The words of each sentence; a heading or a list without full stops is one, too."""
+    found: list[list[Word]] = [[]]
+    ends = iter([match.start() for match in _SENTENCE_END.finditer(text)])
+    end = next(ends, len(text))
+    for word in words(text):
+        while word.start >= end:
+            found.append([])
+            end = next(ends, len(text))
+        found[-1].append(word)
+    return tuple(tuple(sentence) for sentence in found if sentence)
+
+
+@functools.lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """The stem of one word in lower case: "membranes" and "membrane" have the same."""
+    stemmed: str = _stemmer.stemWord(word)
+    return stemmed
+
+
+def _word(text: str, start: int, end: int) -> Word:
+    return Word(text, stem(text), start, end)
+
+
+def _plain(text: str) -> str:
+    return _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'")

@@ -1,0 +1,18 @@
+"""A document as the tokens that are compared."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word or symbol at its place in the document, `start` to `end` in characters.
+
+    `text` is what was written. Tokens whose `key` is equal match; None matches nothing. `sentence`
+    numbers the sentences of a text.
+    """
+
+    text: str
+    key: str | None
+    start: int
+    end: int
+    sentence: int = 0
