@@ -1,7 +1,14 @@
 """Grades by an instructor's rules, with reasons that a student can act on."""
 
 from academic.grading.grade import CriterionResult, Grade
-from academic.grading.programs import Case, CaseRun, cases_from_json, cases_to_json, grade_program
+from academic.grading.programs import (
+    Case,
+    CaseRun,
+    cases_from_json,
+    cases_to_json,
+    grade_program,
+    runs_from_result,
+)
 from academic.grading.rubric import (
     Concept,
     Criterion,
@@ -33,4 +40,5 @@ __all__ = [
     "grade_text",
     "rubric_from_json",
     "rubric_to_json",
+    "runs_from_result",
 ]

@@ -1,13 +1,17 @@
 """Grades a program by what it printed for the inputs of its cases."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from academic.grading.grade import Grade
+from academic.grading.grade import CriterionResult, Grade, grade_of
+from academic.sandbox import MAX_CASES
+from academic.sandbox.outputs import comparable, digest
 
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
+
+_SHOWN_CHARACTERS = 80
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,16 +29,19 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CaseRun(msgspec.Struct, frozen=True):
     """What academic.sandbox.RunProgram reports of one case.
 
-    `outcome` is "finished", "timed out", "printed too much" or "killed"; `exit_code` counts only
-    with the first. `output` is the beginning of what was printed, `digest` stands for all of it
-    (academic.sandbox.digest). `error` is the end of what was printed to stderr.
+    `exit_code` counts only where it finished. `output` is the beginning of what was printed,
+    `digest` stands for all of it. `error` is the end of what was printed to stderr.
     """
 
-    outcome: str
+    outcome: Literal["finished", "timed out", "printed too much", "killed"]
     exit_code: int
     output: str
     digest: str
     error: str
+
+
+class _Result(msgspec.Struct):
+    runs: tuple[CaseRun, ...]
 
 
 def cases_from_json(text: str) -> tuple[Case, ...]:
@@ -42,7 +49,13 @@ def cases_from_json(text: str) -> tuple[Case, ...]:
 
     Raises ValueError with a sentence that says what is wrong, and where.
     """
-    raise NotImplementedError
+    try:
+        cases = msgspec.json.decode(text, type=tuple[Case, ...])
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise ValueError(f"The cases cannot be used: {error}.") from error
+    if not 1 <= len(cases) <= MAX_CASES:
+        raise ValueError(f"There are {len(cases)} cases, 1 to {MAX_CASES} are possible.")
+    return cases
 
 
 def cases_to_json(cases: Sequence[Case]) -> str:
@@ -50,15 +63,81 @@ def cases_to_json(cases: Sequence[Case]) -> str:
     return msgspec.json.encode(cases).decode()
 
 
+def runs_from_result(result: object) -> tuple[CaseRun, ...]:
+    """The runs in a result of academic.sandbox.RunProgram; raises ValueError if it is none."""
+    try:
+        return msgspec.convert(result, _Result).runs
+    except msgspec.ValidationError as error:
+        raise ValueError(f"This is no result of academic.sandbox.RunProgram: {error}.") from error
+
+
 def grade_program(runs: Sequence[CaseRun], cases: Sequence[Case]) -> Grade:
     """The grade of a program: every case counts the same.
 
-    `runs` are those of `cases`, in the same order (`runs_from_result`). Spaces at the end of a
-    line and empty lines at the end of the output make no difference.
+    `runs` are those of `cases`, in the same order. Spaces at the end of a line and empty lines at
+    the end of the output make no difference. Raises ValueError if there are more or fewer runs.
     """
-    raise NotImplementedError
+    return grade_of(
+        CriterionResult(
+            name=f"Case {number}",
+            weight=1.0,
+            score=1.0 if _passed(run, case) else 0.0,
+            explanation=_explanation(run, case),
+        )
+        for number, (run, case) in enumerate(zip(runs, cases, strict=True), 1)
+    )
 
 
-def runs_from_result(result: object) -> tuple[CaseRun, ...]:
-    """The runs in a result of academic.sandbox.RunProgram; raises ValueError if it is none."""
-    raise NotImplementedError
+def _passed(run: CaseRun, case: Case) -> bool:
+    finished = run.outcome == "finished" and run.exit_code == 0
+    return finished and run.digest == digest(case.expected_output)
+
+
+def _explanation(run: CaseRun, case: Case) -> str:
+    if _passed(run, case):
+        return "The output is right."
+    if case.hidden:
+        why = _failure(run) or "The output is wrong."
+        return f"{why} This case is hidden: try inputs of your own."
+    why = _failure(run) or _difference(run, case)
+    if run.outcome == "finished" and run.exit_code != 0 and run.error.strip():
+        why += f" The error was {_quoted(run.error.strip().splitlines()[-1])}."
+    return f"{why} The input was {_quoted(case.input)}."
+
+
+def _failure(run: CaseRun) -> str | None:
+    """What went wrong before the output matters; tells nothing of input and output."""
+    if run.outcome == "timed out":
+        return "The program took too long: look for a loop that does not end."
+    if run.outcome == "printed too much":
+        return "The program printed without end: look for a loop that does not end."
+    if run.outcome == "killed":
+        return "The program crashed."
+    if run.exit_code != 0:
+        return f"The program ended with exit code {run.exit_code}, not 0."
+    return None
+
+
+def _difference(run: CaseRun, case: Case) -> str:
+    """The first line in which the output is not what was expected."""
+    printed, expected = comparable(run.output), comparable(case.expected_output)
+    if digest(run.output) != run.digest:
+        # It was cut, perhaps within its last line.
+        printed = printed[:-1]
+    for number, (line, wanted) in enumerate(zip(printed, expected, strict=False), 1):
+        if line != wanted:
+            return f"Line {number} is {_quoted(line)}, it should be {_quoted(wanted)}."
+    if digest(run.output) != run.digest:
+        return f"Line {len(printed) + 1} or a later one is wrong."
+    if len(printed) < len(expected):
+        return (
+            f"The output ends after line {len(printed)},"
+            f" line {len(printed) + 1} should be {_quoted(expected[len(printed)])}."
+        )
+    return f"The output should end after line {len(expected)}."
+
+
+def _quoted(text: str) -> str:
+    """The text as it is read in a sentence, cut where it is long."""
+    text = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return repr(text) if text else "empty"

@@ -13,6 +13,11 @@ from typing import Annotated
 
 import msgspec
 
+from academic.english import words
+
+# Words of its context that make a mention of a concept an explanation.
+CONTEXT_WORDS = 2
+
 Weight = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -95,9 +100,43 @@ def rubric_from_json(text: str) -> Rubric:
                 f"{criterion.name!r} asks for at least {criterion.minimum} words and at most"
                 f" {criterion.maximum}: make the maximum the larger one."
             )
+        if isinstance(criterion, Terms):
+            _check_concepts(criterion)
     return rubric
 
 
 def rubric_to_json(rubric: Rubric) -> str:
     """What `rubric_from_json` reads."""
     return msgspec.json.encode(rubric).decode()
+
+
+def stems_of(text: str) -> tuple[str, ...]:
+    """The words of a term, whatever their endings."""
+    return tuple(word.stem for word in words(text))
+
+
+def terms_of(concept: Concept) -> list[tuple[str, ...]]:
+    """The terms that name a concept."""
+    return [stems_of(form) for form in concept.forms or (concept.name,)]
+
+
+def context_of(concept: Concept, criterion: Terms) -> frozenset[str]:
+    """The words that explain a concept.
+
+    Without those that are in a term: or terms of two concepts would explain each other.
+    """
+    terms = {stem for other in criterion.concepts for term in terms_of(other) for stem in term}
+    return frozenset(stem for word in concept.context for stem in stems_of(word)) - terms
+
+
+def _check_concepts(criterion: Terms) -> None:
+    for concept in criterion.concepts:
+        if () in terms_of(concept):
+            raise ValueError(
+                f"{concept.name!r} in {criterion.name!r} has a term without a letter or digit."
+            )
+        if len(context_of(concept, criterion)) < CONTEXT_WORDS:
+            raise ValueError(
+                f"{concept.name!r} in {criterion.name!r} needs two words of context or more that"
+                " are no terms themselves: add words that its explanation would use."
+            )
