@@ -1,8 +1,16 @@
 """How a course is doing, computed from its submissions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import mean, median
+
+_STEPS = 10
+# The runner leaves out a larger result.
+_MAX_SUMMARY_BYTES = 3 * 1024
+_NAME_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,10 @@ class AssignmentAnalytics:
 class CourseAnalytics:
     """Scores are from 0 to 100, to one decimal; None where nothing is graded.
 
-    `distribution` counts the scores in ten equal steps: 0 to 9.9, ..., 90 to 100.
-    `per_day` counts submissions by their day in UTC, 2026-09-30, in order; days without one
-    are left out. `hardest` is the criterion with the lowest mean.
+    `distribution` counts the scores in ten equal steps: 0 to below 10, ..., 90 to 100. `hardest` is
+    the criterion with the lowest mean. `per_day` counts submissions by their day in UTC
+    (2026-09-30), in order; days without one are left out. Assignments and criteria are in the order
+    of their first submission.
     """
 
     students: int
@@ -67,12 +76,99 @@ class CourseAnalytics:
 
 def course_analytics(rows: Sequence[SubmissionRow]) -> CourseAnalytics:
     """The analytics of a course; of no rows as well."""
-    raise NotImplementedError
+    rows = sorted(rows, key=lambda row: row.submitted_at)
+    scores = _scores(rows)
+    steps = Counter(min(int(score * _STEPS / 100), _STEPS - 1) for score in scores)
+    averages = _averages(rows)
+    days = Counter(row.submitted_at.astimezone(UTC).date().isoformat() for row in rows)
+    return CourseAnalytics(
+        students=len({row.student for row in rows}),
+        submissions=len(rows),
+        late=sum(map(_is_late, rows)),
+        graded=len(scores),
+        mean=_mean(scores),
+        median=_median(scores),
+        distribution=tuple(steps[step] for step in range(_STEPS)),
+        per_assignment=tuple(_assignment(name, own) for name, own in _grouped(rows).items()),
+        per_criterion=averages,
+        hardest=min(averages, key=lambda average: average.mean, default=None),
+        per_day=tuple(sorted(days.items())),
+    )
 
 
 def summary(analytics: CourseAnalytics) -> dict[str, object]:
-    """The analytics as a job's result: plain JSON of at most 3 KiB.
+    """The analytics as a job's result: plain JSON of at most 3 KiB, without criteria and days.
 
-    Of many assignments it has the latest, and says how many are left out.
+    Names are cut to 100 characters. Of many assignments it has the latest, and says how many it
+    leaves out.
     """
-    raise NotImplementedError
+    hardest = analytics.hardest
+    whole: dict[str, object] = {
+        "students": analytics.students,
+        "submissions": analytics.submissions,
+        "late": analytics.late,
+        "graded": analytics.graded,
+        "mean": analytics.mean,
+        "median": analytics.median,
+        "distribution": list(analytics.distribution),
+        "hardest": hardest and {"assignment": _cut(hardest.assignment), "name": _cut(hardest.name)},
+    }
+    assignments = [
+        {**asdict(each), "assignment": _cut(each.assignment)} for each in analytics.per_assignment
+    ]
+    for left_out in range(len(assignments) + 1):
+        result = {**whole, "assignments": assignments[left_out:], "assignments_left_out": left_out}
+        if len(json.dumps(result, ensure_ascii=False).encode()) <= _MAX_SUMMARY_BYTES:
+            break
+    return result
+
+
+def _scores(rows: Iterable[SubmissionRow]) -> list[float]:
+    return [row.score for row in rows if row.score is not None]
+
+
+def _is_late(row: SubmissionRow) -> bool:
+    return row.due_at is not None and row.submitted_at > row.due_at
+
+
+def _grouped(rows: Iterable[SubmissionRow]) -> dict[str, list[SubmissionRow]]:
+    grouped = defaultdict(list)
+    for row in rows:
+        grouped[row.assignment].append(row)
+    return grouped
+
+
+def _assignment(name: str, rows: Sequence[SubmissionRow]) -> AssignmentAnalytics:
+    scores = _scores(rows)
+    return AssignmentAnalytics(
+        assignment=name,
+        submissions=len(rows),
+        late=sum(map(_is_late, rows)),
+        graded=len(scores),
+        mean=_mean(scores),
+        median=_median(scores),
+    )
+
+
+def _averages(rows: Iterable[SubmissionRow]) -> tuple[CriterionAverage, ...]:
+    scores = defaultdict(list)
+    for row in rows:
+        if row.score is not None:
+            for name, score in row.criteria.items():
+                scores[row.assignment, name].append(score)
+    return tuple(
+        CriterionAverage(assignment, name, round(mean(own), 3), len(own))
+        for (assignment, name), own in scores.items()
+    )
+
+
+def _mean(scores: Sequence[float]) -> float | None:
+    return round(mean(scores), 1) if scores else None
+
+
+def _median(scores: Sequence[float]) -> float | None:
+    return round(median(scores), 1) if scores else None
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
