@@ -153,6 +153,9 @@ def test_every_input_starts_a_program_that_knows_nothing_of_the_others(perform: 
         pytest.param("while True: pass", id="computes"),
         pytest.param("import time; time.sleep(600)", id="sleeps"),
         pytest.param(
+            "import time\nwhile True: print(1, flush=True); time.sleep(0.01)", id="prints slowly"
+        ),
+        pytest.param(
             "import os, time; os.close(1); os.close(2); time.sleep(600)", id="sleeps in silence"
         ),
         pytest.param(

@@ -3,7 +3,6 @@
 from academic.grading.grade import CriterionResult, Grade
 from academic.grading.programs import (
     Case,
-    CaseRun,
     cases_from_json,
     cases_to_json,
     grade_program,
@@ -21,6 +20,7 @@ from academic.grading.rubric import (
     rubric_to_json,
 )
 from academic.grading.texts import grade_text
+from academic.sandbox.outputs import CaseRun
 
 __all__ = [
     "Case",

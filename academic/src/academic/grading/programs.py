@@ -1,13 +1,13 @@
 """Grades a program by what it printed for the inputs of its cases."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from academic.grading.grade import CriterionResult, Grade, grade_of
 from academic.sandbox import MAX_CASES
-from academic.sandbox.outputs import comparable, digest
+from academic.sandbox.outputs import CaseRun, comparable, digest
 
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 
@@ -24,20 +24,6 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: Text
     expected_output: Text
     hidden: bool = False
-
-
-class CaseRun(msgspec.Struct, frozen=True):
-    """What academic.sandbox.RunProgram reports of one case.
-
-    `exit_code` counts only where it finished. `output` is the beginning of what was printed,
-    `digest` stands for all of it. `error` is the end of what was printed to stderr.
-    """
-
-    outcome: Literal["finished", "timed out", "printed too much", "killed"]
-    exit_code: int
-    output: str
-    digest: str
-    error: str
 
 
 class _Result(msgspec.Struct):

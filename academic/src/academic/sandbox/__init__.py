@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from academic.sandbox.confinement import guard_own_process, refusal
-from academic.sandbox.process import Run, run_case
+from academic.sandbox.outputs import CaseRun
+from academic.sandbox.process import run_case
 from bgjobs_runner import BadParameters, PermanentFailure, job
 
 MAX_CASES = 20
@@ -75,7 +76,7 @@ def _unfit(inputs: Sequence[str], seconds: int) -> str | None:
     return None
 
 
-def _cut_to_fit(runs: Sequence[Run]) -> dict[str, object]:
+def _cut_to_fit(runs: Sequence[CaseRun]) -> dict[str, object]:
     """The result, with as much of every output as leaves room for all."""
 
     def result(shown: int) -> dict[str, object]:

@@ -6,36 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from academic.sandbox.confinement import confine
-from academic.sandbox.outputs import digest
+from academic.sandbox.outputs import CaseRun, Outcome, digest
 
 _MAX_OUTPUT_BYTES = 256 * 1024
 _CHUNK_BYTES = 64 * 1024
 # Seconds by the clock for one of CPU time: on a busy node a program is not to blame for waiting.
 _PATIENCE = 3
 
-FINISHED = "finished"
-TIMED_OUT = "timed out"
-PRINTED_TOO_MUCH = "printed too much"
-KILLED = "killed"
 
-
-@dataclass(frozen=True)
-class Run:
-    """What became of one run (academic.grading.CaseRun says what the fields mean)."""
-
-    outcome: str
-    exit_code: int
-    output: str
-    digest: str
-    error: str
-
-
-def run_case(directory: Path, text: str, seconds: int) -> Run:
+def run_case(directory: Path, text: str, seconds: int) -> CaseRun:
     """Run program.py of `directory` with `text` on its stdin, for `seconds` of CPU time."""
     given = directory / "input"
     given.write_bytes(text.encode(errors="replace"))
@@ -58,25 +41,25 @@ def run_case(directory: Path, text: str, seconds: int) -> Run:
         finally:
             # All of it: it could start no other process.
             process.kill()
-    if outcome == FINISHED and process.returncode < 0:
+    if outcome == "finished" and process.returncode < 0:
         # So the kernel ends a process that used up its CPU time.
-        outcome = TIMED_OUT if process.returncode == -signal.SIGKILL else KILLED
+        outcome = "timed out" if process.returncode == -signal.SIGKILL else "killed"
     printed = output.decode(errors="replace")
     # Tracebacks name the file as the student knows it.
     said = error.decode(errors="replace").replace(f"{directory}/", "")
-    return Run(outcome, process.returncode, printed, digest(printed), said)
+    return CaseRun(outcome, process.returncode, printed, digest(printed), said)
 
 
-def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[str, bytes, bytes]:
+def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[Outcome, bytes, bytes]:
     """The outcome as far as it is known before the process is gone, its stdout and stderr."""
     assert process.stdout
     assert process.stderr
     output, error = bytearray(), bytearray()
-    outcome = FINISHED
+    outcome: Outcome = "finished"
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, error)
-        while selector.get_map() and outcome == FINISHED:
+        while selector.get_map() and outcome == "finished":
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             for key, _ in ready:
                 chunk = os.read(key.fd, _CHUNK_BYTES)
@@ -84,13 +67,13 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[str, byt
                 if not chunk:
                     selector.unregister(key.fileobj)
             if len(output) + len(error) > _MAX_OUTPUT_BYTES:
-                outcome = PRINTED_TOO_MUCH
-            elif not ready:
-                outcome = TIMED_OUT
-    if outcome == FINISHED:
+                outcome = "printed too much"
+            elif not ready or time.monotonic() > deadline:
+                outcome = "timed out"
+    if outcome == "finished":
         # It may have closed its output and go on.
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            outcome = TIMED_OUT
+            outcome = "timed out"
     return outcome, bytes(output), bytes(error)
