@@ -15,7 +15,7 @@ _MOST_GRAMMAR = 0.8
 _LEAST_VARIETY = 0.6
 # Of its other words those that an earlier sentence has as well.
 _MOST_REPEATED = 0.8
-# Shorter sentences are built alike by chance.
+# Shorter frames are alike by chance.
 _SHORTEST_FRAME = 6
 
 
@@ -58,7 +58,7 @@ def _is_sentence(sentence: Sentence) -> bool:
 def _repeats(sentence: Sentence, other: Sentence) -> bool:
     shared = len(sentence.content & other.content)
     # "The ... is about ... and ...", filled in once more, is a form and no sentence.
-    filled_in = len(sentence.words) >= _SHORTEST_FRAME and sentence.frame == other.frame
+    filled_in = len(sentence.frame) >= _SHORTEST_FRAME and sentence.frame == other.frame
     return filled_in or shared > _MOST_REPEATED * len(sentence.content)
 
 
