@@ -120,6 +120,7 @@ def test_a_copy_within_a_longer_document_is_all_of_the_shorter_one() -> None:
     [
         pytest.param(str.upper, id="upper case"),
         pytest.param(lambda text: text.replace("o", "o\u200b"), id="invisible characters"),
+        pytest.param(lambda text: text.replace("e", "е").replace("T", "Т"), id="Cyrillic letters"),
         pytest.param(lambda text: text.replace(" ", "\n   "), id="white space"),
         pytest.param(lambda text: text.replace("fi", "ﬁ").replace(",", " -"), id="typography"),
     ],

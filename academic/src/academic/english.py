@@ -25,6 +25,8 @@ FUNCTION_WORDS = frozenset(_GRAMMAR.split())
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 _WORD = re.compile(rf"\w[\w{_INVISIBLE}]*(?:['’]\w+)*")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]")
+# Cyrillic letters that look like these.
+_LOOK_ALIKE = str.maketrans("асеорхуіјѕһԁАВСЕНІЈКМОРЅТХ", "aceopxyijshdABCEHIJKMOPSTX")
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)|\n\s*\n")
 
 _stemmer = snowballstemmer.stemmer("english")
@@ -45,7 +47,7 @@ class Word:
 
 
 def words(text: str) -> tuple[Word, ...]:
-    """The words of a text, in order; characters that are not seen hide none."""
+    """The words of a text, in order; characters that are unseen or look like others hide none."""
     return tuple(
         _word(_plain(match.group()), match.start(), match.end()) for match in _WORD.finditer(text)
     )
@@ -76,4 +78,5 @@ def _word(text: str, start: int, end: int) -> Word:
 
 
 def _plain(text: str) -> str:
-    return _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).casefold().replace("’", "'")
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(_LOOK_ALIKE)
+    return seen.casefold().replace("’", "'")

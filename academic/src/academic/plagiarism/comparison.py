@@ -113,16 +113,18 @@ def _joined(matches: Sequence[Match]) -> list[Match]:
 
 
 def _similarity(a: Sequence[Token], b: Sequence[Token], matches: Sequence[Match]) -> float:
-    own_a = sum(token.key is not None for token in a)
-    own_b = sum(token.key is not None for token in b)
-    if not own_a or not own_b:
+    own_a, own_b = _own(a), _own(b)
+    common_a = sum(_own(a[match.a_start : match.a_end]) for match in matches)
+    common_b = sum(_own(b[match.b_start : match.b_end]) for match in matches)
+    shorter = min(own_a, own_b)
+    if shorter == 0:
         return 0.0
-    if own_a <= own_b:
-        common = sum(_own(a[match.a_start : match.a_end]) for match in matches)
-        return common / own_a
-    common = sum(_own(b[match.b_start : match.b_end]) for match in matches)
-    return common / own_b
+    # Of two that are of one length the greater part, so that their order makes no difference.
+    return max(
+        common / own for own, common in ((own_a, common_a), (own_b, common_b)) if own == shorter
+    )
 
 
 def _own(tokens: Sequence[Token]) -> int:
+    """How many of the tokens are not from the prompt."""
     return sum(token.key is not None for token in tokens)
