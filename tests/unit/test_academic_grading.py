@@ -126,6 +126,11 @@ STUFFED = {
         for sentence, term in zip(OFF_TOPIC_SENTENCES, TERMS.split() * 3, strict=False)
     ),
     "hidden in one long sentence": OFF_TOPIC.replace(".", f", and {TERMS}, and"),
+    "terms and context in one endless sentence": "In the lesson we heard of chlorophyll and of light"
+    " and energy and then of the thylakoid, which has to do with a membrane and a sac, and after"
+    " that the teacher came to ATP, the carrier, and said something of protons, and then there was"
+    " the Calvin cycle with the sugar in it, and the stroma, and at last we wrote down oxygen and"
+    " water and that something was split, and then the lesson was over and we all went home.",
     "hidden behind white space": OFF_TOPIC + "\n" * 300 + "\n\n".join(TERMS.split() * 9),
     "hidden in invisible characters": f"{OFF_TOPIC} "
     + " ".join("\u200b".join(term) for term in TERMS.split() * 9),
