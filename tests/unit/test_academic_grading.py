@@ -131,6 +131,9 @@ STUFFED = {
     " that the teacher came to ATP, the carrier, and said something of protons, and then there was"
     " the Calvin cycle with the sugar in it, and the stroma, and at last we wrote down oxygen and"
     " water and that something was split, and then the lesson was over and we all went home.",
+    "a list between words of its context": "This is about light and energy, about a membrane in a"
+    " sac, and about a carrier of a charge. There we have the chlorophyll and the thylakoid and the"
+    " ATP and the Calvin cycle and the oxygen. Some sugar is in the stroma, and the water is split.",
     "hidden behind white space": OFF_TOPIC + "\n" * 300 + "\n\n".join(TERMS.split() * 9),
     "hidden in invisible characters": f"{OFF_TOPIC} "
     + " ".join("\u200b".join(term) for term in TERMS.split() * 9),
