@@ -149,6 +149,17 @@ def test_any_content_can_be_compared(kind: str, content: str) -> None:
     assert 0 <= compare(a, b, "").similarity <= 1
 
 
+@pytest.mark.parametrize(
+    "piece", ["\n ", "!", "'", '"""', "f'{", "ab cd ef gh. ", "a\u200b"], ids=repr
+)
+def test_a_document_as_large_as_can_be_sent_is_no_burden(piece: str) -> None:
+    """What grows with the square of the size would take hours here, and the test with it."""
+    content = (piece * 65536)[:65536]
+    for kind in ("text", "program"):
+        document = Document(content, kind)
+        assert compare(document, document, content).similarity <= 1
+
+
 def test_a_few_equal_lines_prove_nothing() -> None:
     loop = Document("for number in range(10):\n    print(number, number * number)\n", "program")
     found = compare(loop, loop, "")

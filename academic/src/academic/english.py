@@ -27,14 +27,15 @@ _WORD = re.compile(rf"\w[\w{_INVISIBLE}]*(?:['’]\w+)*")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]")
 # Cyrillic letters that look like these.
 _LOOK_ALIKE = str.maketrans("асеорхуіјѕһԁАВСЕНІЈКМОРЅТХ", "aceopxyijshdABCEHIJKMOPSTX")
-_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?=\s|$)|\n\s*\n")
+# Looks back, or a long run of full stops would be read again from each of them.
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’)]*+(?=\s|$)|\n\s*\n")
 
 _stemmer = snowballstemmer.stemmer("english")
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word in lower case, and its stem, which is the same for all its endings."""
+    """A word in lower case, and its stem: "membranes" has the same as "membrane"."""
 
     text: str
     stem: str
@@ -48,9 +49,11 @@ class Word:
 
 def words(text: str) -> tuple[Word, ...]:
     """The words of a text, in order; characters that are unseen or look like others hide none."""
-    return tuple(
-        _word(_plain(match.group()), match.start(), match.end()) for match in _WORD.finditer(text)
-    )
+    found = []
+    for match in _WORD.finditer(text):
+        plain = _plain(match.group())
+        found.append(Word(plain, _stem(plain), match.start(), match.end()))
+    return tuple(found)
 
 
 def sentences(text: str) -> tuple[tuple[Word, ...], ...]:
@@ -67,14 +70,9 @@ def sentences(text: str) -> tuple[tuple[Word, ...], ...]:
 
 
 @functools.lru_cache(maxsize=65536)
-def stem(word: str) -> str:
-    """The stem of one word in lower case: "membranes" and "membrane" have the same."""
+def _stem(word: str) -> str:
     stemmed: str = _stemmer.stemWord(word)
     return stemmed
-
-
-def _word(text: str, start: int, end: int) -> Word:
-    return Word(text, stem(text), start, end)
 
 
 def _plain(text: str) -> str:

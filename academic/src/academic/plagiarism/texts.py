@@ -1,7 +1,9 @@
 """English texts as what they say, in other words and another order as well."""
 
+import heapq
 from collections.abc import Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from academic.english import FUNCTION_WORDS, sentences
 from academic.plagiarism.tiling import Match, tiles
@@ -12,6 +14,10 @@ _SHORTEST_RUN = 7
 # Two sentences say the same if the shorter shares so much of its content words, and so many.
 _SAME_SENTENCE = 0.6
 _FEWEST_SHARED = 4
+# Every two sentences are compared, and of those like one the most alike kept: a text of a thousand
+# like sentences must not take minutes and gigabytes. Beyond these only equal runs count.
+_MOST_SENTENCES = 1000
+_MOST_ALIKE = 4
 
 
 def tokens(text: str) -> list[Token]:
@@ -38,15 +44,18 @@ def _same_sentences(a: Sequence[Token], b: Sequence[Token]) -> list[Match]:
     """Pairs of sentences, the most alike first, each in one pair."""
     ranked = []
     in_b = _sentences(b)
-    for start_a, end_a, content_a in _sentences(a):
-        for start_b, end_b, content_b in in_b:
+    for content_a, places_a in _sentences(a).items():
+        alike = []
+        for content_b, places_b in in_b.items():
             shared = len(content_a & content_b)
             share = shared / min(len(content_a), len(content_b))
             if shared >= _FEWEST_SHARED and share >= _SAME_SENTENCE:
-                ranked.append((share * shared, Match(start_a, end_a, start_b, end_b)))
+                alike.append((share * shared, places_b))
+        for rank, places_b in heapq.nlargest(_MOST_ALIKE, alike):
+            ranked.append((rank, Match(*places_a, *places_b)))
     found: list[Match] = []
     used_a, used_b = set(), set()
-    for _, match in sorted(ranked, key=lambda pair: -pair[0]):
+    for _, match in sorted(ranked, key=itemgetter(0), reverse=True):
         if match.a_start not in used_a and match.b_start not in used_b:
             found.append(match)
             used_a.add(match.a_start)
@@ -54,14 +63,17 @@ def _same_sentences(a: Sequence[Token], b: Sequence[Token]) -> list[Match]:
     return found
 
 
-def _sentences(tokens: Sequence[Token]) -> list[tuple[int, int, frozenset[str]]]:
-    """Of each sentence with enough of them its content words, after its first and last place."""
-    found = []
+def _sentences(tokens: Sequence[Token]) -> dict[frozenset[str], tuple[int, int]]:
+    """The content words of each sentence that has enough, and its places: start and end.
+
+    Of sentences that say the same only the first is there.
+    """
+    found: dict[frozenset[str], tuple[int, int]] = {}
     for _, group in groupby(enumerate(tokens), key=lambda pair: pair[1].sentence):
         own = list(group)
         content = frozenset(
             token.key for _, token in own if token.key and token.text not in FUNCTION_WORDS
         )
-        if len(content) >= _FEWEST_SHARED:
-            found.append((own[0][0], own[-1][0] + 1, content))
+        if len(content) >= _FEWEST_SHARED and len(found) < _MOST_SENTENCES:
+            found.setdefault(content, (own[0][0], own[-1][0] + 1))
     return found

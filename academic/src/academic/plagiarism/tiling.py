@@ -41,9 +41,8 @@ def tiles(a: Sequence[Key], b: Sequence[Key], shortest: int) -> list[Match]:
         free = [step for step in steps if free_a[at_a + step] and free_b[at_b + step]]
         if len(free) == len(steps):
             found.append(Match(at_a, at_a + len(steps), at_b, at_b + len(steps)))
-            free_a[at_a : at_a + len(steps)] = free_b[at_b : at_b + len(steps)] = [False] * len(
-                steps
-            )
+            free_a[at_a : at_a + len(steps)] = [False] * len(steps)
+            free_b[at_b : at_b + len(steps)] = [False] * len(steps)
             continue
         # What a longer run has left of it.
         for _, stretch in groupby(enumerate(free), key=lambda pair: pair[1] - pair[0]):
