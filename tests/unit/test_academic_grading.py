@@ -126,14 +126,15 @@ STUFFED = {
         for sentence, term in zip(OFF_TOPIC_SENTENCES, TERMS.split() * 3, strict=False)
     ),
     "hidden in one long sentence": OFF_TOPIC.replace(".", f", and {TERMS}, and"),
-    "terms and context in one endless sentence": "In the lesson we heard of chlorophyll and of light"
-    " and energy and then of the thylakoid, which has to do with a membrane and a sac, and after"
-    " that the teacher came to ATP, the carrier, and said something of protons, and then there was"
-    " the Calvin cycle with the sugar in it, and the stroma, and at last we wrote down oxygen and"
-    " water and that something was split, and then the lesson was over and we all went home.",
+    "terms and context in one endless sentence": "In the lesson we heard of chlorophyll and of"
+    " light and energy and then of the thylakoid, which has to do with a membrane and a sac, and"
+    " after that the teacher came to ATP, the carrier, and said something of protons, and then"
+    " there was the Calvin cycle with the sugar in it, and the stroma, and at last we wrote down"
+    " oxygen and water and that something was split, and then the lesson was over and we went.",
     "a list between words of its context": "This is about light and energy, about a membrane in a"
-    " sac, and about a carrier of a charge. There we have the chlorophyll and the thylakoid and the"
-    " ATP and the Calvin cycle and the oxygen. Some sugar is in the stroma, and the water is split.",
+    " sac, and about a carrier of a charge. There we have the chlorophyll and the thylakoid and"
+    " the ATP and the Calvin cycle and the oxygen. Some sugar is in the stroma, and the water is"
+    " split.",
     "hidden behind white space": OFF_TOPIC + "\n" * 300 + "\n\n".join(TERMS.split() * 9),
     "hidden in invisible characters": f"{OFF_TOPIC} "
     + " ".join("\u200b".join(term) for term in TERMS.split() * 9),

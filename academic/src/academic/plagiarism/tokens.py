@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Token:
     """A word or symbol at its place in the document, `start` to `end` in characters.
 
-    `text` is what was written, of a text in lower case. Tokens whose `key` is equal match; None matches nothing. `sentence`
-    numbers the sentences of a text.
+    `text` is what was written, of a text in lower case. Tokens whose `key` is equal match; None
+    matches nothing. `sentence` numbers the sentences of a text.
     """
 
     text: str
