@@ -16,6 +16,8 @@ _FREE = {"Disrupted": 5, "Deferred": 50}
 _END_RETRYING = ("NotInImage", "BadParameters", "PermanentFailure")
 _CHILD_STAYS_SECONDS = 60
 _SKEW_SECONDS = 3
+_STEPS_OF_A_STOP = 5
+"""Requests from the status that tells of it to the deletion."""
 _UNHEARD_SECONDS = 30
 """A watch that said nothing for so long is not believed any more."""
 
@@ -36,6 +38,8 @@ class Child:
     pod_ended: Write | None = None
     pods: dict[str, Object] = field(default_factory=dict)
     """Those that exist, as they are."""
+    suspended: Write | None = None
+    """The latest status that told it to end for a suspend."""
     recorded: Write | None = None
 
     @property
@@ -121,6 +125,9 @@ class Model:
                 if by_operator:
                     yield from self._status(job, write) if not goes else _expired(job)
                 job.versions.append(write)
+                status = write.last["status"]
+                if by_operator and status["reason"] == "Suspended" and "jobRef" in status:
+                    self._children[status["jobRef"]["uid"]][1].suspended = write
             case "jobs" if write.before is None and by_operator:
                 yield from self._started(write)
             case "jobs" if uid in self._children:
@@ -213,8 +220,9 @@ class Model:
             return
         if child.ended:
             yield f"{child.name} is deleted after its end, which is not recorded"
-        spec, status = job["spec"], job["status"]
-        wanted = spec.get("cancelled") or spec.get("suspend") or status["reason"] == "Suspended"
+        spec = job["spec"]
+        told = child.suspended and write.at - child.suspended.at < _STEPS_OF_A_STOP * self._way
+        wanted = spec.get("cancelled") or spec.get("suspend") or told
         limit = spec.get("pendingDeadlineSeconds", 600) - _SKEW_SECONDS
         late = write.at - child.created.at >= limit
         unseen = child.ran is None or not child.pods or write.at - child.ran.at < self._way
@@ -341,10 +349,10 @@ def _possible_outcomes(child: Child, spec: Object, status: Object, way: float) -
     stopped = "JobDeleted"
     if spec.get("cancelled"):
         stopped = "Cancelled"
-    elif spec.get("suspend") or status["reason"] == "Suspended":
-        stopped = "Suspended"
     elif status.get("jobRef", {}).get("givenUp"):
         stopped = "Failed"
+    elif spec.get("suspend") or child.suspended:
+        stopped = "Suspended"
     if not deleted.who.startswith("operator"):
         return {*end, stopped, "JobDeleted"}
     # The API server and the kubelet tell times in whole seconds.

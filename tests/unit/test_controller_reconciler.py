@@ -882,6 +882,22 @@ async def test_a_resume_while_the_attempt_still_ends_costs_no_retry() -> None:
 
 
 async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() -> None:
+async def test_nor_does_a_resume_where_the_deletion_was_not_answered() -> None:
+    operator = await running_operator()
+    operator.api.wrong["DELETE"] = (TimeoutError(), True)
+    operator.apply(suspend=True)
+    with pytest.raises(TimeoutError):
+        await operator.work()
+    operator.apply(suspend=False)
+    await operator.work()
+    await operator.work(after=2)
+    assert operator.status["reason"] == "Suspended"
+    operator.job_vanishes()
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.status["attempts"][0]["outcome"] == "Suspended"
+
+
     operator = Operator()
     operator.apply()
     await operator.work()

@@ -180,7 +180,7 @@ def test_no_other_attempt_is_stopped_by_the_pending_deadline(seen: Any) -> None:
 def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
     shown: Reason, of_child: Any, failed_create: str | None, reason: Reason, why: str
 ) -> None:
-    ref = msgspec.structs.replace(ref_to(child_job()), given_up=True)
+    ref = msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
     job = background_job(Status(reason=shown, job_ref=ref), retries=0)
     seen = see(job, child_job(gone=True), of_child, failed_create=failed_create)
     status = decide(seen, CONFIG, NOW + seconds(601)).status
@@ -192,7 +192,7 @@ def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
 
 
 def test_an_attempt_that_a_stranger_stopped_before_it_started_was_not_given_up() -> None:
-    job = background_job(Status(reason=Reason.STARTING, job_ref=ref_to(child_job())), retries=0)
+    job = background_job(Status(reason=Reason.STARTING, job_ref=ref_to(child_job(), Status())), retries=0)
     status = decide(see(job, child_job(gone=True)), CONFIG, NOW + seconds(3600)).status
     assert status.attempts[0].outcome is AttemptOutcome.JOB_DELETED
 
@@ -201,7 +201,7 @@ def test_why_an_attempt_is_given_up_is_written_before_it_is_stopped() -> None:
     seen = see(background_job(), child_job(), waiting("ErrImagePull", "not found"))
     decision = decide(seen, CONFIG, NOW + seconds(600))
     assert (decision.urgent, decision.status.reason) == (True, Reason.IMAGE_PULL_BACK_OFF)
-    assert decision.status.job_ref == msgspec.structs.replace(ref_to(child_job()), given_up=True)
+    assert decision.status.job_ref == msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
     seen = see(after(seen.job, decision), child_job(deleted_at=LATER))
     assert decide(seen, CONFIG, NOW + seconds(601)).status == decision.status
 

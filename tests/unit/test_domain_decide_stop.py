@@ -182,6 +182,38 @@ def test_a_resume_before_the_attempt_has_ended_costs_no_retry_either() -> None:
     assert status.retries_used == 0
 
 
+def test_nor_does_a_deletion_that_is_carried_out_after_the_job_went_on() -> None:
+    job, decision = suspended_while_running()
+    resumed = after(job, decision, suspend=False)
+    resumed = after(resumed, decide(see(resumed, child_job(), running()), CONFIG, LATER))
+    assert resumed.status.reason is Reason.RUNNING
+    ending = decide(see(resumed, child_job(deleted_at=LATER), running()), CONFIG, LATER)
+    assert ending.status.reason is Reason.SUSPENDED
+    for late in (resumed, after(resumed, ending)):
+        gone = see(late, child_job(gone=True), failed(exit_code=143))
+        status = decide(gone, CONFIG, LATER).status
+        assert status.attempts[0].outcome is AttemptOutcome.SUSPENDED
+        assert status.retries_used == 0
+
+
+def test_a_cancel_after_a_resume_takes_its_own_time() -> None:
+    job, decision = suspended_while_running()
+    job = after(job, decision, suspend=False)
+    job = after(job, decide(see(job, child_job(), running()), CONFIG, LATER), cancelled=True)
+    job = after(job, decide(see(job, child_job(), running()), CONFIG, LATER + seconds(60)))
+    gone = see(job, child_job(gone=True), running(gone=True))
+    status = decide(gone, CONFIG, LATER + seconds(62)).status
+    assert status.message == "Cancelled while attempt 1 was under way; it took 2 s to end."
+
+
+def test_an_attempt_that_is_given_up_after_a_resume_never_started() -> None:
+    job = background_job(suspend=True, retries=0)
+    job = after(job, decide(see(job, child_job()), CONFIG, LATER), suspend=False)
+    job = after(job, decide(see(job, child_job()), CONFIG, NOW + seconds(600)))
+    status = decide(see(job, child_job(gone=True)), CONFIG, NOW + seconds(601)).status
+    assert status.reason is Reason.PENDING_DEADLINE_EXCEEDED
+
+
 def test_a_suspend_that_was_over_before_the_attempt_started_does_not_count_for_it() -> None:
     job = background_job(suspend=True)
     resumed = after(job, decide(see(job), CONFIG, LATER), suspend=False)

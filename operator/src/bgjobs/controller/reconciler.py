@@ -305,12 +305,12 @@ class Reconciler:
         if pod is not None and pod.phase is PodPhase.RUNNING:
             await self._log_tails.follow(job.metadata.namespace, pod)
         options = delete_options(seen.uid, seen.resource_version, "Foreground")
+        self._views.doubt(job.metadata.uid, Doubt.CHILD)  # also where it is not answered
         try:
             await self._api.delete(paths.job(job.metadata.namespace, seen.name), options)
         except ApiError as error:
             if error.status != 409:
                 raise
-        self._views.doubt(job.metadata.uid, Doubt.CHILD)
 
     async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
         """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""

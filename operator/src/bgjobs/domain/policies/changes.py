@@ -74,16 +74,24 @@ def costs_retry(outcome: AttemptOutcome, status: Status) -> bool:
     return outcome in (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
 
 
-def ref_to(child: ChildJob) -> JobRef:
-    return JobRef(name=child.name, uid=child.uid, run=child.run, attempt=child.attempt)
+def ref_to(child: ChildJob, status: Status) -> JobRef:
+    """The reference to the child Job, with the time at which it was told to end if it was."""
+    before = status.job_ref
+    return JobRef(
+        name=child.name,
+        uid=child.uid,
+        run=child.run,
+        attempt=child.attempt,
+        stop_time=before.stop_time if before and before.uid == child.uid else None,
+    )
 
 
 def told_to_end_for_suspend(status: Status) -> bool:
     """Whether the attempt under way was told to end for a suspend, perhaps taken back by now.
 
-    A job that was suspended before names no child Job.
+    Even where it has gone on since: its deletion may have been sent and be carried out late.
     """
-    return status.reason is Reason.SUSPENDED and status.job_ref is not None
+    return status.job_ref is not None and status.job_ref.stop_time is not None
 
 
 def because(status: Status, reason: Reason, message: str) -> Status:

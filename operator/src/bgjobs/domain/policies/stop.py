@@ -63,7 +63,7 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
 
 def _told_to_end(job: BackgroundJob, child: ChildJob, now: datetime) -> Status:
     """The status that names the child Job: once deleted, nothing else tells that it was there."""
-    before = job.status.job_ref
-    since = before.stop_time if before and before.uid == child.uid else None
-    ref = msgspec.structs.replace(ref_to(child), stop_time=since or seconds(now))
+    ref = ref_to(child, job.status)
+    if ref.stop_time is None or job.status.reason not in (Reason.CANCELLING, Reason.SUSPENDED):
+        ref = msgspec.structs.replace(ref, stop_time=seconds(now))
     return msgspec.structs.replace(observed(job), job_ref=ref)

@@ -47,7 +47,8 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if now < deadline:
         return Decision(status=status, look_again_at=deadline)
     # The reason is written before the deletion, or a crash in between would forget it.
-    given_up = msgspec.structs.replace(ref_to(seen.child), given_up=True)
+    ref = ref_to(seen.child, status)
+    given_up = msgspec.structs.replace(ref, stop_time=None, given_up=True)
     status = msgspec.structs.replace(status, job_ref=given_up)
     return Decision(
         status=status, urgent=True, stop=seen.child, look_again_at=now + _LOOK_AGAIN_AFTER
@@ -58,7 +59,7 @@ def _with_child(status: Status, child: ChildJob, seen: Observation) -> Status:
     started = seen.pod.started if seen.pod else None
     return msgspec.structs.replace(
         status,
-        job_ref=ref_to(child),
+        job_ref=ref_to(child, status),
         start_time=status.start_time or started,
         observed_start_requests=seen.job.spec.start_requests,
         next_attempt_time=None,
