@@ -169,7 +169,7 @@ class Model:
         number = int(labels["bgjobs.dev/run"]), int(labels["bgjobs.dev/attempt"])
         job = self._jobs[labels["bgjobs.dev/uid"]]
         child, before = Child(write.key.name, number, write), job.child(number)
-        if others := [c.name for c in job.children if c.live]:
+        if others := [c.name for c in job.children if c.present]:
             yield f"{child.name} starts while {others} is under way"
         job.children.append(child)
         self._children[write.last["metadata"]["uid"]] = (job, child)

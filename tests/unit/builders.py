@@ -198,6 +198,7 @@ def pod_json(
     run: int = 1,
     attempt: int = 1,
     owner_uid: str = "job-1-1",
+    owner_name: str = "stock-1-1",
     resource_version: str = "300",
     **status: Any,
 ) -> dict[str, Any]:
@@ -213,7 +214,9 @@ def pod_json(
                 "bgjobs.dev/run": str(run),
                 "bgjobs.dev/attempt": str(attempt),
             },
-            "ownerReferences": [{"kind": "Job", "uid": owner_uid, "controller": True}],
+            "ownerReferences": [
+                {"kind": "Job", "name": owner_name, "uid": owner_uid, "controller": True}
+            ],
         },
         "spec": {"nodeName": "node-1"},
         "status": {

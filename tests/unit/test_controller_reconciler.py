@@ -239,6 +239,7 @@ class Operator:
             run=int(job["labels"]["bgjobs.dev/run"]),
             attempt=int(job["labels"]["bgjobs.dev/attempt"]),
             owner_uid=job["uid"],
+            owner_name=job["name"],
             resource_version=self.api.next_version(),
             **more,
         )
@@ -881,7 +882,6 @@ async def test_a_resume_while_the_attempt_still_ends_costs_no_retry() -> None:
     assert operator.children[0]["metadata"]["name"].endswith("-1-2")
 
 
-async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() -> None:
 async def test_nor_does_a_resume_where_the_deletion_was_not_answered() -> None:
     operator = await running_operator()
     operator.api.wrong["DELETE"] = (TimeoutError(), True)
@@ -898,6 +898,7 @@ async def test_nor_does_a_resume_where_the_deletion_was_not_answered() -> None:
     assert operator.status["attempts"][0]["outcome"] == "Suspended"
 
 
+async def test_an_attempt_given_up_for_pending_is_not_asked_for_in_a_hot_loop() -> None:
     operator = Operator()
     operator.apply()
     await operator.work()
@@ -1003,6 +1004,30 @@ async def test_nothing_starts_while_the_pod_of_a_deleted_job_is_still_there() ->
     await operator.work(after=60)
     assert operator.children == []
     assert operator.shown == ("Running", "Running")
+
+
+async def test_nor_after_a_restart_where_no_status_told_of_the_child_job() -> None:
+    operator = Operator(max_concurrent=1)
+    operator.apply()
+    await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    pod = operator.api.objects[f"{PODS}/stock-1-1-abcde"]
+    operator.api.objects = {STOCK: operator.api.objects[STOCK], f"{PODS}/stock-1-1-abcde": pod}
+    operator.views.forget(UID)
+    operator.views.put_pod(UID, reading.pod(pod))
+    operator.start(max_concurrent=1)
+    operator.apply()
+    operator.apply("second", OTHER_UID)
+    operator.reconciler.take_over()
+    await operator.work()
+    await operator.work(after=2)
+    assert operator.children == []
+    operator.views.remove_pod(UID, reading.pod(pod))
+    operator.queue.add(UID)
+    await operator.work()
+    assert operator.status["attempts"][0]["outcome"] == "JobDeleted"
+    (other,) = operator.children
+    assert other["metadata"]["name"].startswith("second-")
 
 
 async def test_the_last_words_of_a_pod_are_read_though_its_watch_told_nothing() -> None:

@@ -56,12 +56,17 @@ class Observer:
         )
 
     async def find_child(self, job: BackgroundJob) -> ChildJob | None:
-        """The child Job of the attempt that comes next, if it is there though no view tells."""
-        metadata, status = job.metadata, job.status
-        name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
+        """The child Job of the attempt that comes next, if it is there though no view tells.
+
+        If somebody has deleted it, it is gone only when its pod is, too.
+        """
+        metadata = job.metadata
+        name, pod = _child_name(job), current(job, self._views.pod(metadata.uid))
         raw = await self._api.get(paths.job(metadata.namespace, name))
         self._views.settle(metadata.uid, Doubt.START)
         child = reading.child_of(raw, metadata.uid) if raw else None
+        if raw is None and pod is not None and pod.owner_uid and pod.owner_name == name:
+            child = self._unseen_child(job, pod.owner_uid, gone=True)
         if child is not None:
             self._views.put_child(metadata.uid, child)
         return current(job, self._views.child(metadata.uid))
@@ -96,22 +101,27 @@ class Observer:
         if child is None:
             if ref is None:
                 unanswered = self._views.is_doubted(uid, Doubt.START)
-                return await self.find_child(job) if unanswered else None
+                has_pod = current(job, self._views.pod(uid)) is not None
+                return await self.find_child(job) if unanswered or has_pod else None
             # All else follows from the status: by hand, it may name a Job of somebody else.
-            metadata, run, attempt = job.metadata, job.status.run, job.status.next_attempt
-            child = ChildJob(
-                name=child_job_name(metadata.name, metadata.uid, run, attempt),
-                uid=ref.uid,
-                resource_version="0",
-                run=run,
-                attempt=attempt,
-                created=self._now(),
-            )
+            child = self._unseen_child(job, ref.uid)
             self._views.put_child(uid, child)
         elif not child.deleting and not self._views.is_doubted(uid, Doubt.CHILD):
             return child
         with self._views.settling(uid, Doubt.CHILD):
             return await self.read_child(job, child)
+
+    def _unseen_child(self, job: BackgroundJob, uid: str, *, gone: bool = False) -> ChildJob:
+        """The child Job of the current attempt, of which only the uid is known."""
+        return ChildJob(
+            name=_child_name(job),
+            uid=uid,
+            resource_version="0",
+            run=job.status.run,
+            attempt=job.status.next_attempt,
+            created=self._now(),
+            gone=gone,
+        )
 
     async def read_pod(self, job: BackgroundJob, child: ChildJob) -> Pod | None:
         """The child Job's pod as it is now: its last words may not have been seen yet."""
@@ -133,6 +143,11 @@ class Observer:
         """The child Job's own pod; others may bear its labels."""
         pod = current(job, self._views.pod(job.metadata.uid))
         return pod if pod and child and pod.owner_uid == child.uid else None
+
+
+def _child_name(job: BackgroundJob) -> str:
+    metadata, status = job.metadata, job.status
+    return child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
 
 
 View = TypeVar("View", ChildJob, Pod)

@@ -92,8 +92,8 @@ class Reconciler:
         Also where a child Job is gone: until its end is recorded, its retry may come at once.
         """
         for uid in self._views:
-            job = self._views.job(uid)
-            if job and (job.status.job_ref or self._is_under_way(uid)):
+            job, pod = self._views.job(uid), self._views.pod(uid)
+            if job and (job.status.job_ref or self._is_under_way(uid) or current(job, pod)):
                 self._admission.hold(uid, self._group(job), starting=True)
 
     def close(self) -> None:

@@ -52,6 +52,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
     resource_version: str
     owner_uid: str | None
+    owner_name: str | None = None
     run: int
     attempt: int
     phase: PodPhase

@@ -20,8 +20,13 @@ def or_none(reader: Callable[[dict[str, Any]], Read], raw: dict[str, Any]) -> Re
 
 def owner_uid(raw: dict[str, Any]) -> str | None:
     """The uid of the object that controls a Job or a pod."""
+    uid: str | None = _owner(raw).get("uid")
+    return uid
+
+
+def _owner(raw: dict[str, Any]) -> dict[str, Any]:
     owners = raw["metadata"].get("ownerReferences", [])
-    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
+    return next((owner for owner in owners if owner.get("controller")), {})
 
 
 def child_of(raw: dict[str, Any], uid: str) -> ChildJob | None:
@@ -79,6 +84,7 @@ def pod(raw: dict[str, Any]) -> Pod:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         owner_uid=owner_uid(raw),
+        owner_name=_owner(raw).get("name"),
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
         phase=PodPhase(status.get("phase", "Pending")),
