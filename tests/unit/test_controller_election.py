@@ -232,6 +232,18 @@ def test_a_standby_takes_over_once_the_lease_has_not_changed_for_its_time(
     assert world.server.lease["spec"]["leaseTransitions"] == 1
 
 
+def test_a_lease_that_by_hand_lasts_for_years_is_taken_all_the_same(
+    world: World, first: Process, second: Process
+) -> None:
+    assert first.leads
+    assert world.server.lease is not None
+    world.server.lease["spec"]["leaseDurationSeconds"] = 2**31 - 1
+    world.pass_with(LEASE_SECONDS + 4, second)
+    assert not second.leads
+    world.pass_with(2 * LEASE_SECONDS, second)
+    assert second.leads
+
+
 def test_a_leader_stops_writing_well_before_its_lease_ends(world: World, first: Process) -> None:
     world.pass_seconds(5.9)
     assert first.leads

@@ -28,6 +28,8 @@ WRITES_FOR_SECONDS = 6.0
 REQUEST_SECONDS = 2.5
 """A request that takes longer leaves time for another one."""
 
+_LONGEST_LEASE_SECONDS = 3 * LEASE_SECONDS
+"""Of another version's; a Lease that says more would, by hand, keep everybody else out."""
 _RENEWED_EVERY_SECONDS = 1.5
 _JITTER = 0.2
 _PAUSE_AFTER_ERROR_SECONDS = 0.5
@@ -152,6 +154,7 @@ class Elector:
             self._writes_until = -math.inf
             raise LeaseLostError(f"{found.holder} has taken the Lease")
         lasts_seconds = LEASE_SECONDS if found is None else found.duration_seconds
+        lasts_seconds = min(lasts_seconds, _LONGEST_LEASE_SECONDS)
         return self._seconds() - self._seen_since >= lasts_seconds
 
     async def _hold(self, found: Lease | None, annotations: Mapping[str, str]) -> None:
