@@ -456,6 +456,22 @@ async def test_a_child_job_of_ours_that_exists_is_adopted() -> None:
     assert operator.shown == ("Succeeded", "Succeeded")
 
 
+async def test_where_a_status_is_set_back_by_hand_the_earlier_child_job_is_adopted_once() -> None:
+    operator = await running_operator()
+    operator.pod("Failed", terminated(1))
+    await operator.work()
+    await operator.work(after=10)
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work(after=2)
+    operator.api.objects[STOCK]["status"] = {"phase": "Pending", "reason": "Queued", "run": 1}
+    operator.apply()
+    operator.requests()
+    for _ in range(10):
+        await operator.work(after=1)
+    assert operator.requests().count("POST jobs") == 1
+    assert operator.status["jobRef"]["attempt"] == 1
+
+
 async def test_somebody_elses_job_of_the_name_is_left_alone() -> None:
     operator = Operator()
     operator.apply()

@@ -91,6 +91,26 @@ def test_the_newest_child_job_of_the_latest_attempt_is_kept(
 @pytest.mark.parametrize(
     ("first", "second", "kept"),
     [
+        pytest.param(child_job(1, 2), child_job(1, 1), "second", id="earlier attempt"),
+        pytest.param(child_job(gone=True), child_job(uid="other"), "second", id="another Job"),
+        pytest.param(child_job(gone=True), child_job(), "first", id="it is gone"),
+        pytest.param(
+            child_job(resource_version="100"), child_job(resource_version="99"), "first", id="older"
+        ),
+    ],
+)
+def test_the_child_job_of_the_attempt_under_way_is_taken_whatever_was_known(
+    first: Any, second: Any, kept: str
+) -> None:
+    views = Views()
+    views.put_child(UID, first)
+    views.take_child(UID, second)
+    assert views.child(UID) is {"first": first, "second": second}[kept]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
         pytest.param(running(), newer(succeeded()), "second", id="newer"),
         pytest.param(newer(succeeded()), running(), "first", id="a late event of the same pod"),
         pytest.param(failed(1, 1), running(1, 2), "second", id="later attempt"),

@@ -68,7 +68,7 @@ class Observer:
         if raw is None and pod is not None and pod.owner_uid and pod.owner_name == name:
             child = self._unseen_child(job, pod.owner_uid, gone=True)
         if child is not None:
-            self._views.put_child(metadata.uid, child)
+            self._views.take_child(metadata.uid, child)
         return current(job, self._views.child(metadata.uid))
 
     async def read_child(self, job: BackgroundJob, known: ChildJob) -> ChildJob | None:
@@ -79,7 +79,7 @@ class Observer:
         else:
             # Its labels may have been removed by hand.
             child = reading.child_of_attempt(raw, known.run, known.attempt)
-            self._views.put_child(job.metadata.uid, child)
+            self._views.take_child(job.metadata.uid, child)
         return current(job, self._views.child(job.metadata.uid))
 
     async def is_fresh(self, job: BackgroundJob) -> bool:
@@ -105,7 +105,7 @@ class Observer:
                 return await self.find_child(job) if unanswered or has_pod else None
             # All else follows from the status: by hand, it may name a Job of somebody else.
             child = self._unseen_child(job, ref.uid)
-            self._views.put_child(uid, child)
+            self._views.take_child(uid, child)
         elif not child.deleting and not self._views.is_doubted(uid, Doubt.CHILD):
             return child
         with self._views.settling(uid, Doubt.CHILD):

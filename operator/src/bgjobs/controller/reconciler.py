@@ -236,7 +236,7 @@ class Reconciler:
         self._refusals.pop(uid, None)
         self._decided.pop(uid, None)
         self._hints.forget(uid)
-        self._views.put_child(uid, child)
+        self._views.take_child(uid, child)
         self._queue.add_at(uid, self._now() + self._shown_after)
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:

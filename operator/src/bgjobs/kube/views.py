@@ -90,6 +90,15 @@ class Views:
         if old is None or _order(child) > _order(old) or _is_newer_view(child, old):
             self._children[uid] = child
 
+    def take_child(self, uid: str, child: ChildJob) -> None:
+        """Keeps the one of the attempt under way, also if a later attempt's was known.
+
+        So it is where somebody sets a status back.
+        """
+        old = self._children.get(uid)
+        if old is None or old.uid != child.uid or _is_newer_view(child, old):
+            self._children[uid] = child
+
     def put_pod(self, uid: str, pod: Pod) -> bool:
         """Keeps the newest pod of the latest attempt; labels alone make no pod ours.
 
