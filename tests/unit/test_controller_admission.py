@@ -340,14 +340,14 @@ def test_many_starts_keep_the_queue_busy_until_a_while_after_them() -> None:
     queue = Queue(max_concurrent=0)
     for number in range(39):
         queue.acquire(candidate(str(number)))
-    assert not queue.is_busy
+    assert not queue.is_busy()
     queue.time.pass_seconds(3)
     queue.acquire(candidate("one more"))
-    assert queue.is_busy
+    assert queue.is_busy()
     queue.time.pass_seconds(6.9)
-    assert queue.is_busy
+    assert queue.is_busy()
     queue.time.pass_seconds(0.1)
-    assert not queue.is_busy
+    assert not queue.is_busy()
 
 
 def test_starts_that_come_slowly_keep_nobody_busy() -> None:
@@ -355,4 +355,4 @@ def test_starts_that_come_slowly_keep_nobody_busy() -> None:
     for number in range(100):
         queue.acquire(candidate(str(number)))
         queue.time.pass_seconds(0.3)
-        assert not queue.is_busy
+        assert not queue.is_busy()

@@ -22,9 +22,9 @@ from tests.unit.builders import (
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
-from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.reconciler import Reconciler
+from bgjobs.controller.showing import Showing
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.domain.decision import Event
@@ -176,8 +176,6 @@ class Operator:
         self.queue = WorkQueue(self.time.now)
         self.events = Events(self.api)
         self.mirror = Mirror()
-        self.hints = HintQueue(per_second=1000, permitted=self._permitted, is_busy=lambda: False)
-        self._hinted = asyncio.Event()
         self.configuration = ConfigurationKeeper(self.events, self.time.now, changed=lambda: None)
         self.configure()
         self.start(max_concurrent)
@@ -196,12 +194,13 @@ class Operator:
             self.time.now,
             admitted=self.queue.add,
         )
+        self.showing = Showing(1000, self.queue, self.time.now, self.admission.is_busy)
         self.reconciler = Reconciler(
             api=self.api,
             views=self.views,
             queue=self.queue,
             admission=self.admission,
-            hints=self.hints,
+            showing=self.showing,
             configuration=self.configuration,
             events=self.events,
             mirror=self.mirror,
@@ -298,18 +297,15 @@ class Operator:
         raise AssertionError(f"the queue never comes to rest: {self.api.log[-10:]}")
 
     async def hint(self) -> None:
-        """Gives out one permission to write a hint."""
-        running = asyncio.create_task(self.hints.run())
+        """Gives one job its turn to write a hint."""
+        running = asyncio.create_task(self.showing.run())
         async with asyncio.timeout(5):
-            await self._hinted.wait()
-        self._hinted.clear()
+            key = await self.queue.get()
         running.cancel()
         await asyncio.wait([running])
+        self.queue.done(key)
+        self.queue.add(key)
         await self.work()
-
-    def _permitted(self, uid: str) -> None:
-        self.queue.add(uid)
-        self._hinted.set()
 
     def requests(self) -> list[str]:
         """What was asked of the API server since the last call."""

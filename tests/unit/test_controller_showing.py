@@ -1,82 +1,118 @@
-"""Hints are written one by one, the longest waiting first."""
+"""What records nothing is shown once it has lasted, and hints one by one."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.unit.builders import Time
 
-from bgjobs.controller.hints import HintQueue
+from bgjobs.controller.showing import Showing
+from bgjobs.controller.workqueue import WorkQueue
+from bgjobs.domain.resource import JobRef, Phase, Reason, Status
+
+WAITING = Status(message="waits")
+RUNNING = Status(
+    phase=Phase.RUNNING,
+    reason=Reason.RUNNING,
+    job_ref=JobRef(name="stock-1-1", uid="job-1-1", run=1, attempt=1),
+)
 
 
-class Hints(HintQueue):
-    """A hint queue that remembers whom it called."""
+class Scene:
+    """What there is to show, and a clock that the test drives."""
 
     def __init__(self) -> None:
-        self.called: list[str] = []
-        self.somebody = asyncio.Event()
+        self.time = Time()
+        self.queue = WorkQueue(self.time.now)
         self.busy = False
-        super().__init__(per_second=1000, permitted=self._note, is_busy=lambda: self.busy)
+        self.showing = Showing(1000, self.queue, self.time.now, is_busy=lambda: self.busy)
 
-    def _note(self, uid: str) -> None:
-        self.called.append(uid)
-        self.somebody.set()
-
-    async def permit(self, count: int) -> list[str]:
+    async def queued(self, count: int) -> list[str]:
+        keys = []
         async with asyncio.timeout(5):
-            while len(self.called) < count:
-                self.somebody.clear()
-                await self.somebody.wait()
-        return self.called
+            for _ in range(count):
+                keys.append(await self.queue.get())
+                self.queue.done(keys[-1])
+        return keys
+
+    async def wait_for_a_turn(self, *uids: str) -> None:
+        """Each of them has lasted, and asks once."""
+        for uid in uids:
+            assert not self.showing.may_show(uid, WAITING)
+        self.time.pass_seconds(10)
+        await self.queued(len(uids))
+        for uid in uids:
+            assert not self.showing.may_show(uid, WAITING)
 
 
-@pytest.fixture
-async def hints() -> AsyncIterator[Hints]:
-    hints = Hints()
-    running = asyncio.create_task(hints.run())
-    yield hints
+@pytest.fixture(name="scene")
+async def _scene() -> AsyncIterator[Scene]:
+    scene = Scene()
+    running = asyncio.create_task(scene.showing.run())
+    yield scene
     running.cancel()
     await asyncio.wait([running])
 
 
-async def test_a_hint_is_not_written_before_it_is_permitted(hints: Hints) -> None:
-    assert not hints.take("a")
-    assert await hints.permit(1) == ["a"]
-    assert hints.take("a")
+@pytest.mark.parametrize(("busy", "after"), [(False, 1), (True, 10)], ids=["idle", "busy"])
+async def test_what_an_attempt_does_is_shown_once_it_has_lasted(busy: bool, after: int) -> None:
+    scene = Scene()
+    scene.busy = busy
+    assert not scene.showing.may_show("a", RUNNING)
+    scene.time.pass_seconds(after - 0.1)
+    assert len(scene.queue) == 0
+    assert not scene.showing.may_show("a", RUNNING)
+    scene.time.pass_seconds(0.1)
+    assert await scene.queued(1) == ["a"]
+    assert scene.showing.may_show("a", RUNNING)
 
 
-async def test_a_permission_holds_once(hints: Hints) -> None:
-    hints.take("a")
-    await hints.permit(1)
-    assert hints.take("a")
-    assert not hints.take("a")
+async def test_what_changes_meanwhile_has_not_lasted() -> None:
+    scene = Scene()
+    scene.showing.may_show("a", WAITING)
+    scene.time.pass_seconds(1)
+    assert not scene.showing.may_show("a", RUNNING)
+    scene.time.pass_seconds(1)
+    assert scene.showing.may_show("a", RUNNING)
 
 
-async def test_the_longest_waiting_comes_first_though_it_asks_again(hints: Hints) -> None:
-    for uid in ("a", "b", "a", "c"):
-        hints.take(uid)
-    assert await hints.permit(3) == ["a", "b", "c"]
+async def test_a_hint_is_not_written_before_its_turn(scene: Scene) -> None:
+    await scene.wait_for_a_turn("a")
+    assert await scene.queued(1) == ["a"]
+    assert scene.showing.may_show("a", WAITING)
 
 
-async def test_a_hint_that_is_no_longer_wanted_costs_no_turn(hints: Hints) -> None:
-    hints.take("a")
-    hints.take("b")
-    hints.forget("a")
-    assert await hints.permit(1) == ["b"]
+async def test_a_turn_holds_once(scene: Scene) -> None:
+    await scene.wait_for_a_turn("a")
+    await scene.queued(1)
+    assert scene.showing.may_show("a", WAITING)
+    assert not scene.showing.may_show("a", WAITING)
 
 
-async def test_a_permission_is_forgotten_too(hints: Hints) -> None:
-    hints.take("a")
-    await hints.permit(1)
-    hints.forget("a")
-    assert not hints.take("a")
+async def test_the_longest_waiting_comes_first_though_it_asks_again(scene: Scene) -> None:
+    await scene.wait_for_a_turn("a", "b", "c")
+    scene.showing.may_show("a", WAITING)
+    assert await scene.queued(3) == ["a", "b", "c"]
 
 
-async def test_hints_make_way_while_many_jobs_start(hints: Hints) -> None:
+async def test_a_hint_that_is_no_longer_wanted_costs_no_turn(scene: Scene) -> None:
+    await scene.wait_for_a_turn("a", "b")
+    scene.showing.forget("a")
+    assert await scene.queued(1) == ["b"]
+
+
+async def test_a_turn_is_forgotten_too(scene: Scene) -> None:
+    await scene.wait_for_a_turn("a")
+    await scene.queued(1)
+    scene.showing.forget("a")
+    await scene.wait_for_a_turn("a")
+
+
+async def test_hints_make_way_while_many_jobs_start(scene: Scene) -> None:
     loop = asyncio.get_running_loop()
-    hints.busy = True
-    for number in range(5):
-        hints.take(str(number))
+    scene.busy = True
+    await scene.wait_for_a_turn(*"abcde")
     began = loop.time()
-    assert await hints.permit(5) == ["0", "1", "2", "3", "4"]
+    assert await scene.queued(5) == [*"abcde"]
     # The first pause may have begun before.
     assert loop.time() - began >= 4 * 20 / 1000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.builders import UID, Time, background_job, child_job, pod_json, running
 
-from bgjobs.controller.slow_starts import SlowStarts
+from bgjobs.controller.slow_starts import look_at_slow_starts
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.resource import Phase, Status
 from bgjobs.kube.api import Api
@@ -28,9 +28,6 @@ class Scene(Api):
         self.views.put_child(UID, child_job())
         self.queue = WorkQueue(self.time.now)
         self.busy = False
-        self.slow_starts = SlowStarts(
-            self, self.views, self.queue, self.time.now, is_busy=lambda: self.busy
-        )
 
     async def every(self, path: str, **_: str) -> AsyncIterator[dict[str, Any]]:
         self.reads.append(path)
@@ -39,7 +36,9 @@ class Scene(Api):
 
     async def look(self, after: float) -> None:
         self.time.pass_seconds(after)
-        await self.slow_starts.look()
+        await look_at_slow_starts(
+            self, self.views, self.queue, self.time.now, is_busy=lambda: self.busy
+        )
 
 
 @pytest.fixture(name="scene")

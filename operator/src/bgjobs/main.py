@@ -24,13 +24,13 @@ from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.election import REQUEST_SECONDS, Elector, LeaseLostError
 from bgjobs.controller.events import EventPoster
-from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.loops import repeat, try_once, until_done
 from bgjobs.controller.pods import PodWatch
 from bgjobs.controller.reconciler import Reconciler
 from bgjobs.controller.resync import Resync
-from bgjobs.controller.slow_starts import SlowStarts
+from bgjobs.controller.showing import Showing
+from bgjobs.controller.slow_starts import look_at_slow_starts
 from bgjobs.controller.watching import watching
 from bgjobs.controller.worker import Workers, stand_by
 from bgjobs.controller.workqueue import URGENT, WorkQueue
@@ -123,12 +123,12 @@ class Parts(NamedTuple):
     views: Views
     queue: WorkQueue
     admission: AdmissionQueue
-    hints: HintQueue
+    showing: Showing
     events: EventPoster
     configuration: ConfigurationKeeper
     reconciler: Reconciler
     resync: Resync
-    slow_starts: SlowStarts
+    slow_starts: Callable[[], Coroutine[Any, Any, None]]
     pods: PodWatch
     mirror: MirrorWriter
     log_tails: LogTails
@@ -147,10 +147,8 @@ def assemble(
         now=now,
         admitted=add_urgently,
     )
-    hints = HintQueue(
-        settings.hints_per_second, permitted=queue.add, is_busy=lambda: admission.is_busy
-    )
-    events = EventPoster(api, is_busy=lambda: admission.is_busy)
+    showing = Showing(settings.hints_per_second, queue, now, admission.is_busy)
+    events = EventPoster(api, admission.is_busy)
     configuration = ConfigurationKeeper(
         events, now, changed=partial(_queue_unfinished, views, queue)
     )
@@ -160,7 +158,7 @@ def assemble(
         views=views,
         queue=queue,
         admission=admission,
-        hints=hints,
+        showing=showing,
         configuration=configuration,
         events=events,
         mirror=mirror,
@@ -179,12 +177,12 @@ def assemble(
         views=views,
         queue=queue,
         admission=admission,
-        hints=hints,
+        showing=showing,
         events=events,
         configuration=configuration,
         reconciler=reconciler,
         resync=Resync(api, views, queue, mirror, log_tails, retention, now),
-        slow_starts=SlowStarts(api, views, queue, now, is_busy=lambda: admission.is_busy),
+        slow_starts=partial(look_at_slow_starts, api, views, queue, now, admission.is_busy),
         pods=PodWatch(api, views, queue),
         mirror=mirror,
         log_tails=log_tails,
@@ -265,13 +263,11 @@ async def _lead(
             for coroutine in (
                 workers.run(settings.workers),
                 parts.events.run(),
-                parts.hints.run(),
+                parts.showing.run(),
                 parts.log_tails.run(),
                 repeat(_CHILD_JOBS_EVERY_SECONDS, "the list of child Jobs", resync.child_jobs),
                 repeat(_DELETIONS_EVERY_SECONDS, "the deletion of child Jobs", resync.deletions),
-                repeat(
-                    _SLOW_STARTS_EVERY_SECONDS, "the look at slow starts", parts.slow_starts.look
-                ),
+                repeat(_SLOW_STARTS_EVERY_SECONDS, "the look at slow starts", parts.slow_starts),
                 _sweep(resync, settings.sweep_seconds),
             ):
                 group.create_task(coroutine)

@@ -76,7 +76,6 @@ class AdmissionQueue:
     def starting(self) -> int:
         return len(self._starting)
 
-    @property
     def is_busy(self) -> bool:
         """Whether many jobs have started lately: writes that can wait would slow the next ones."""
         starts = self._latest_starts

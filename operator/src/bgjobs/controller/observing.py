@@ -26,15 +26,15 @@ class Observer:
         self._now = now
 
     async def read_job(self, job: BackgroundJob) -> BackgroundJob | None:
-        """The BackgroundJob as it is now; None if it is gone, or breaks the schema by now."""
+        """The BackgroundJob as it is now; None if it is gone.
+
+        Raises ValueError where it breaks the schema by now.
+        """
         raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
         if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
             self._views.job_is_over(job.metadata.uid)
             return None
-        fresh = reading.or_none(parse, raw)
-        if fresh is None:
-            return None
-        self._views.put_job(fresh)
+        self._views.put_job(parse(raw))
         return self._views.job(job.metadata.uid)
 
     async def observe(
@@ -86,7 +86,10 @@ class Observer:
         """Whether the view is no older than a silent watch allows; where not, reads it anew."""
         if self._views.is_trusted(job, self._now()):
             return True
-        fresh = await self.read_job(job)
+        try:
+            fresh = await self.read_job(job)
+        except ValueError:
+            fresh = None
         if fresh is None:
             self._views.doubt(job.metadata.uid, Doubt.JOB)
             return False

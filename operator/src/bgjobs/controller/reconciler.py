@@ -1,28 +1,28 @@
-"""Observe, decide, act, show: one BackgroundJob at a time, from its state alone."""
+"""Observe, decide, act, show, mirror: one BackgroundJob at a time, from its state alone."""
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bgjobs import metrics
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.configuration import ConfigurationKeeper
 from bgjobs.controller.events import EventPoster
-from bgjobs.controller.hints import HintQueue
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.observing import Observer, current
+from bgjobs.controller.refusals import Refusals
+from bgjobs.controller.showing import Showing
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain import start_window
 from bgjobs.domain.decide import decide
 from bgjobs.domain.decision import Decision, Event, EventType, Start
-from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase, Refusal
+from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
     Phase,
     Reason,
-    Status,
     parse,
     render_status,
 )
@@ -32,16 +32,6 @@ from bgjobs.kube.api import Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.writer import MirrorWriter
 
-_SHOWN_AFTER = timedelta(seconds=1)
-"""A state that does not last this long is never written."""
-
-_SHOWN_AFTER_WHILE_BUSY = timedelta(seconds=10)
-"""The same while many jobs start: then a quick one takes longer, too."""
-
-_REFUSED_FOR = timedelta(seconds=30)
-_CONFLICT_FOR = timedelta(seconds=10)
-_BUSY_FOR = timedelta(seconds=5)
-_NAMESPACE_ENDS_FOR = timedelta(minutes=5)
 _MAY_HAVE_BEEN_CARRIED_OUT = 500
 """From this HTTP status on, the answer does not say that nothing was done."""
 
@@ -61,7 +51,7 @@ class Reconciler:
         views: Views,
         queue: WorkQueue,
         admission: AdmissionQueue,
-        hints: HintQueue,
+        showing: Showing,
         configuration: ConfigurationKeeper,
         events: EventPoster,
         mirror: MirrorWriter,
@@ -73,7 +63,7 @@ class Reconciler:
         self._views = views
         self._queue = queue
         self._admission = admission
-        self._hints = hints
+        self._showing = showing
         self._configuration = configuration
         self._events = events
         self._mirror = mirror
@@ -81,9 +71,7 @@ class Reconciler:
         self._log_tails = log_tails
         self._log_tails_of_all = log_tails_of_all
         self._observer = Observer(api, views, log_tails, now)
-        self._refusals: dict[str, Refusal] = {}
-        self._refused_under = configuration.current
-        self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
+        self._refusals = Refusals(now)
         self._mirrored: dict[str, str] = {}
 
     def take_over(self) -> None:
@@ -106,19 +94,12 @@ class Reconciler:
         if job is None:
             self._forget(uid)
             return
-        if self._refused_under is not self._configuration.current:
-            # What is mended may be taken at once.
-            self._refused_under = self._configuration.current
-            self._refusals.clear()
-        group = self._group(job)
-        seen = await self._observer.observe(
-            job, self._refusals.get(uid), self._admission.blocked_by(group)
-        )
+        seen = await self._observe(job)
         decision = decide(seen, self._configuration.current, self._now())
         if seen.child is not None:
-            self._hold(seen, group)
+            self._hold(seen)
         try:
-            await self._carry_out(seen, decision)
+            self._copy_to_mirror(await self._carry_out(seen, decision))
         finally:
             if decision.start is None and not self._is_under_way(uid):
                 self._admission.release(uid)
@@ -126,25 +107,28 @@ class Reconciler:
         if decision.look_again_at is not None:
             self._queue.add_at(uid, decision.look_again_at)
 
-    async def _carry_out(self, seen: Observation, decision: Decision) -> None:
+    async def _observe(self, job: BackgroundJob) -> Observation:
+        refusal = self._refusals.get(job.metadata.uid, self._configuration.current)
+        blocked = self._admission.blocked_by(self._group(job))
+        return await self._observer.observe(job, refusal, blocked)
+
+    async def _carry_out(self, seen: Observation, decision: Decision) -> BackgroundJob:
+        """Acts, and shows the status. Returns the job as it is then."""
         job, uid = seen.job, seen.job.metadata.uid
         unstarted = seen.child is None and _ends_unstarted(job, decision)
         if unstarted and await self._observer.find_child(job):
             self._queue.add(uid)
-            return
-        if decision.stop is not None:
-            # The status says why before the deletion, or a crash in between would forget it.
-            shown = await self._show(job, decision)
-            told = shown is not job or decision.status == job.status
-            if told and not (decision.stop.deleting or decision.stop.gone):
-                await self._stop(shown, decision.stop, seen.pod)
-                self._queue.add(uid)
-            self._copy_to_mirror(shown)
-            return
+            return job
         if decision.start is not None and await self._start(job, decision.start):
-            self._copy_to_mirror(job)
-            return
-        self._copy_to_mirror(await self._show(job, decision))
+            return job
+        shown = await self._show(job, decision)
+        # The status says why before the deletion, or a crash in between would forget it.
+        told = shown is not job or decision.status == job.status
+        child = decision.stop
+        if child is not None and told and not (child.deleting or child.gone):
+            await self._stop(shown, child, seen.pod)
+            self._queue.add(uid)
+        return shown
 
     async def _job(self, uid: str) -> BackgroundJob | None:
         """The BackgroundJob, or None where it is gone, broken or needs nothing any more."""
@@ -153,10 +137,12 @@ class Reconciler:
             return job
         with self._views.settling(uid, Doubt.JOB):
             if job.status.phase is not Phase.SUCCEEDED:
-                job = await self._observer.read_job(job)
+                try:
+                    job = await self._observer.read_job(job)
+                except ValueError:
+                    return None  # its watch tells when it is mended
         if job is None:
-            if self._views.is_over(uid):
-                self._mirror.deleted(uid, self._now())
+            self._mirror.deleted(uid, self._now())
         elif job.status.phase is Phase.SUCCEEDED:  # the watch leaves those out
             self._copy_to_mirror(job)
             self._views.job_is_over(uid)
@@ -167,9 +153,8 @@ class Reconciler:
         self._forget_log(uid)
         self._views.forget(uid)
         self._admission.release(uid)
-        self._hints.forget(uid)
-        self._refusals.pop(uid, None)
-        self._decided.pop(uid, None)
+        self._showing.forget(uid)
+        self._refusals.forget(uid)
         self._mirrored.pop(uid, None)
 
     def _keep_log(self, job: BackgroundJob) -> None:
@@ -195,13 +180,13 @@ class Reconciler:
             self._mirrored[uid] = version
             self._mirror.put(job, self._now())
 
-    def _hold(self, seen: Observation, group: str) -> None:
+    def _hold(self, seen: Observation) -> None:
         """Keeps the job's slot while an attempt is under way, and its place in the start window."""
         uid, leaves_at = seen.job.metadata.uid, start_window.leaves_at(seen)
         starting = leaves_at is not None and self._now() < leaves_at
         if leaves_at is not None and starting:
             self._queue.add_at(uid, leaves_at)
-        self._admission.hold(uid, group, starting=starting)
+        self._admission.hold(uid, self._group(seen.job), starting=starting)
 
     def _is_under_way(self, uid: str) -> bool:
         """Whether the views know a child Job whose outcome is not recorded yet."""
@@ -233,34 +218,17 @@ class Reconciler:
     def _took(self, job: BackgroundJob, child: ChildJob) -> None:
         uid = job.metadata.uid
         self._views.settle(uid, Doubt.START)
-        self._refusals.pop(uid, None)
-        self._decided.pop(uid, None)
-        self._hints.forget(uid)
+        self._refusals.forget(uid)
+        self._showing.forget(uid)
         self._views.take_child(uid, child)
-        self._queue.add_at(uid, self._now() + self._shown_after)
+        self._showing.look_when_lasting(uid)
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
-        """Holds the job back for as long as the API server's refusal means; others may start."""
         uid = job.metadata.uid
         if error.status == 409:
             await self._adopt(job, start)
-        elif error.is_of_ending_namespace:
-            message = f"Namespace {job.metadata.namespace} is being deleted, and this job with it."
-            retry_at = self._now() + _NAMESPACE_ENDS_FOR
-            self._refusals[uid] = Refusal(
-                reason=Reason.QUEUED, message=message, retry_at=retry_at, tries=1
-            )
-        elif error.status == 403 and "exceeded quota" in error.message:
-            self._hold_back(uid, Reason.QUOTA_EXCEEDED, error.message, _REFUSED_FOR)
-        elif error.status in (400, 403, 404, 413, 422):
-            message = (
-                f"The API server refuses the Job of runtime {start.runtime.key}; a platform "
-                f"engineer mends it in ConfigMap bgjobs-runtimes, and it is tried again: {error}"
-            )
-            self._hold_back(uid, Reason.CONFIGURATION_INVALID, message, _REFUSED_FOR)
         else:
-            message = f"The API server does not take the Job at present; it is tried again: {error}"
-            self._hold_back(uid, Reason.QUEUED, message, _BUSY_FOR)
+            self._refusals.add(uid, job.metadata.namespace, start.runtime.key, error)
         if error.status < _MAY_HAVE_BEEN_CARRIED_OUT:
             self._views.settle(uid, Doubt.START)
         self._queue.add(uid)
@@ -277,19 +245,9 @@ class Reconciler:
             f"A Job named {start.job_name} exists that does not belong to this BackgroundJob; "
             "it is left alone. Delete it, or make this BackgroundJob anew under another name."
         )
-        if job.metadata.uid not in self._refusals:
+        if self._refusals.add_conflict(job.metadata.uid, message):
             event = Event(type=EventType.WARNING, reason="AdoptionConflict", message=message)
             self._events.post(job, event, self._now())
-        self._hold_back(job.metadata.uid, Reason.ADOPTION_CONFLICT, message, _CONFLICT_FOR)
-
-    def _hold_back(self, uid: str, reason: Reason, message: str, longest: timedelta) -> None:
-        """Tries again after 2 s, 4 s and so on, at most every `longest`."""
-        before = self._refusals.get(uid)
-        tries = before.tries + 1 if before and before.reason is reason else 1
-        pause = min(longest, timedelta(seconds=2 ** min(tries, 10)))
-        self._refusals[uid] = Refusal(
-            reason=reason, message=message, retry_at=self._now() + pause, tries=tries
-        )
 
     async def _stop(self, job: BackgroundJob, child: ChildJob, known: Pod | None) -> None:
         """Deletes the child Job unless it, or its pod, is no longer as it was known.
@@ -314,8 +272,8 @@ class Reconciler:
 
     async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
         """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""
-        status = decision.status
-        if status == job.status or not (decision.urgent or self._may_show(job, status)):
+        uid, status = job.metadata.uid, decision.status
+        if status == job.status or not (decision.urgent or self._showing.may_show(uid, status)):
             return job
         path = paths.status(job.metadata.namespace, job.metadata.name)
         patch: list[dict[str, Any]] = [
@@ -331,37 +289,19 @@ class Reconciler:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-            self._views.doubt(job.metadata.uid, Doubt.JOB)
-            self._queue.add(job.metadata.uid)
+            self._views.doubt(uid, Doubt.JOB)
+            self._queue.add(uid)
             return job
         written = parse(raw)
         self._views.put_job(written)
-        self._decided.pop(job.metadata.uid, None)
-        self._hints.forget(job.metadata.uid)
+        self._showing.forget(uid)
         if written.status.attempts_total > job.status.attempts_total:
             self._keep_log(written)
-            self._forget_log(job.metadata.uid)
+            self._forget_log(uid)
         metrics.count_transition(job, written)
         if decision.event is not None:
             self._events.post(written, decision.event, self._now())
         return written
-
-    def _may_show(self, job: BackgroundJob, status: Status) -> bool:
-        """Whether a status that records nothing has lasted, and may be written by now."""
-        uid, now = job.metadata.uid, self._now()
-        what = (str(status.phase), str(status.reason), status.message)
-        known, since = self._decided.get(uid, (None, now))
-        if known != what:
-            self._decided[uid] = (what, now)
-            since = now
-        if now - since < self._shown_after:
-            self._queue.add_at(uid, since + self._shown_after)
-            return False
-        return status.job_ref is not None or self._hints.take(uid)
-
-    @property
-    def _shown_after(self) -> timedelta:
-        return _SHOWN_AFTER_WHILE_BUSY if self._admission.is_busy else _SHOWN_AFTER
 
 
 def _phase(pod: Pod | None) -> PodPhase:
