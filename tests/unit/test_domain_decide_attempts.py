@@ -27,6 +27,7 @@ from bgjobs.domain.policies.changes import ref_to
 from bgjobs.domain.resource import (
     AttemptOutcome,
     BackgroundJob,
+    Backoff,
     JobRef,
     Phase,
     Priority,
@@ -192,7 +193,9 @@ def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
 
 
 def test_an_attempt_that_a_stranger_stopped_before_it_started_was_not_given_up() -> None:
-    job = background_job(Status(reason=Reason.STARTING, job_ref=ref_to(child_job(), Status())), retries=0)
+    job = background_job(
+        Status(reason=Reason.STARTING, job_ref=ref_to(child_job(), Status())), retries=0
+    )
     status = decide(see(job, child_job(gone=True)), CONFIG, NOW + seconds(3600)).status
     assert status.attempts[0].outcome is AttemptOutcome.JOB_DELETED
 
@@ -201,7 +204,9 @@ def test_why_an_attempt_is_given_up_is_written_before_it_is_stopped() -> None:
     seen = see(background_job(), child_job(), waiting("ErrImagePull", "not found"))
     decision = decide(seen, CONFIG, NOW + seconds(600))
     assert (decision.urgent, decision.status.reason) == (True, Reason.IMAGE_PULL_BACK_OFF)
-    assert decision.status.job_ref == msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
+    assert decision.status.job_ref == msgspec.structs.replace(
+        ref_to(child_job(), Status()), given_up=True
+    )
     seen = see(after(seen.job, decision), child_job(deleted_at=LATER))
     assert decide(seen, CONFIG, NOW + seconds(601)).status == decision.status
 
@@ -508,6 +513,15 @@ def test_the_run_time_is_never_negative() -> None:
     skewed = failed(started=NOW + seconds(9), finished=NOW + seconds(4))
     decision: Decision = decide(see(background_job(), child_job(), skewed), CONFIG, LATER)
     assert decision.status.run_seconds == 0
+
+
+def test_a_node_whose_clock_is_ahead_delays_no_retry() -> None:
+    an_hour = seconds(3600)
+    ahead = failed(started=NOW + an_hour, finished=NOW + an_hour + seconds(4))
+    job = background_job(backoff=Backoff(seconds=0))
+    status = decide(see(job, child_job(), ahead), CONFIG, LATER).status
+    assert (status.attempts[0].start, status.attempts[0].finish) == (LATER - seconds(4), LATER)
+    assert (status.next_attempt_time, status.run_seconds) == (LATER, 4)
 
 
 def test_without_a_finish_the_time_of_the_record_is_taken() -> None:

@@ -1,6 +1,6 @@
 """Until an attempt starts: delay, queue, allowlist, configuration, pauses, refusals, cancel."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -20,12 +20,14 @@ from tests.unit.builders import (
 
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decide import decide
+from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import Refusal
 from bgjobs.domain.ranking import Blocked, Limit
 from bgjobs.domain.resource import (
     Adjustment,
     AttemptOutcome,
     BackgroundJob,
+    Condition,
     Phase,
     Priority,
     Reason,
@@ -40,6 +42,8 @@ FAILED_ONCE = Status(
     attempts_total=1,
     retries_used=1,
 )
+IN_2999 = datetime(2999, 1, 1, tzinfo=UTC)
+FAILED_IN_2999 = msgspec.structs.replace(FAILED_ONCE, attempts=(attempt(finish=IN_2999),))
 
 
 def test_a_new_job_asks_for_its_first_attempt() -> None:
@@ -131,13 +135,47 @@ def test_start_at_is_shown_in_utc() -> None:
         pytest.param(background_job(delay_seconds=900, start_requests=1), id="delay"),
         pytest.param(background_job(start_at=NOW + seconds(900), start_requests=1), id="startAt"),
         pytest.param(background_job(FAILED_ONCE, start_requests=1), id="backoff"),
+        pytest.param(background_job(FAILED_IN_2999, start_requests=1), id="a finish set by hand"),
     ],
 )
 def test_a_start_request_skips_what_the_job_waits_for(job: BackgroundJob) -> None:
     start = decide(see(job), CONFIG, NOW).start
     assert start is not None
     assert start.candidate.by_hand
-    assert start.candidate.could_start_since == NOW
+
+
+def test_a_start_by_hand_has_waited_since_the_creation_or_the_failure() -> None:
+    for job in (background_job(delay_seconds=900), background_job(FAILED_ONCE)):
+        job = after(job, Decision.keep(job.status), start_requests=1)
+        start = decide(see(job), CONFIG, NOW + seconds(1)).start
+        assert start is not None
+        assert start.candidate.could_start_since == NOW
+
+
+def test_a_wait_that_was_set_by_hand_is_told_of() -> None:
+    status = decide(see(background_job(FAILED_IN_2999)), CONFIG, NOW).status
+    assert status.reason is Reason.BACKING_OFF
+    assert "Attempt 2 starts at 2999-" in status.message
+
+
+def test_start_requests_that_by_hand_are_observed_before_they_are_made_count_when_made() -> None:
+    status = msgspec.structs.replace(FAILED_ONCE, observed_start_requests=2**31 - 1)
+    job = background_job(status)
+    job = after(job, decide(see(job), CONFIG, NOW), start_requests=1)
+    assert decide(see(job), CONFIG, NOW).start is not None
+
+
+def test_a_rerun_waits_for_no_time_that_was_set_by_hand() -> None:
+    late = Condition(
+        type="Finished",
+        status="False",
+        reason="Retried",
+        message="",
+        last_transition_time=IN_2999,
+        observed_generation=1,
+    )
+    job = background_job(Status(run=2, conditions=(late,)))
+    assert decide(see(job), CONFIG, NOW).start is not None
 
 
 def test_an_honoured_start_request_skips_nothing_again() -> None:

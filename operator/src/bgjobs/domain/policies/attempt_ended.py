@@ -8,7 +8,7 @@ from bgjobs.domain import priority
 from bgjobs.domain.backoff import retry_pause_seconds
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
-from bgjobs.domain.observation import ChildJob, Observation, PodPhase
+from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
 from bgjobs.domain.outcome import Ending, ending
 from bgjobs.domain.policies.changes import (
     accepted,
@@ -134,8 +134,7 @@ def _ending(outcome: AttemptOutcome, reason: Reason, message: str) -> Ending:
 def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) -> Status:
     """The status with the attempt added."""
     job, pod = seen.job, seen.pod
-    start = pod.started if pod else None
-    finish = (pod.finished if pod else None) or seconds(now)
+    start, finish = _times(pod, now)
     attempt = Attempt(
         run=child.run,
         attempt=child.attempt,
@@ -167,6 +166,14 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
         next_attempt_time=None,
         job_ref=None,
     )
+
+
+def _times(pod: Pod | None, now: datetime) -> tuple[datetime | None, datetime]:
+    """When the attempt started and ended: not after now, though its node's clock may be ahead."""
+    start = pod.started if pod else None
+    finish = (pod.finished if pod else None) or seconds(now)
+    ahead = max(timedelta(0), finish - seconds(now))
+    return start - ahead if start else None, finish - ahead
 
 
 def _count(so_far: int, one_more: bool) -> int:

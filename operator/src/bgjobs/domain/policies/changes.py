@@ -41,11 +41,13 @@ def observed(job: BackgroundJob) -> Status:
     """The status with what follows from the spec alone.
 
     Only a finished job can ask for a retry: whatever number another one was
-    created with asks for nothing.
+    created with asks for nothing. More start requests than there are cannot have
+    been observed; by hand, that may be there, and would hide those to come.
     """
     return msgspec.structs.replace(
         job.status,
         observed_generation=job.metadata.generation,
+        observed_start_requests=min(job.status.observed_start_requests, job.spec.start_requests),
         observed_retry_requests=job.spec.retry_requests,
         effective_retries=priority.effective_retries(job.spec),
         effective_delay_seconds=priority.effective_delay_seconds(job.spec),

@@ -73,8 +73,8 @@ def _has_waited_since(job: BackgroundJob) -> datetime:
 
 def delayed(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
     job = seen.job
-    when = due(job)
-    if now >= when or job.spec.start_requests > job.status.observed_start_requests:
+    when, is_rerun = due(job), job.status.run > 1 and job.status.next_attempt == 1
+    if now >= when or is_rerun or job.spec.start_requests > job.status.observed_start_requests:
         return None
     if job.status.next_attempt > 1:
         last = job.status.attempts[-1]
