@@ -126,6 +126,21 @@ def test_a_queued_job_can_be_made_urgent_or_be_held(jobs: Jobs, name: str) -> No
     assert wait_finished(jobs, f"{name}-held")["status"]["phase"] == "Succeeded"
 
 
+def test_an_attempt_that_cannot_start_holds_up_others_for_ten_seconds_at_most(
+    jobs: Jobs, name: str, operator: Operator
+) -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "no such image: shop:1"}
+    with operating.restarted(operator, BGJOBS_START_WINDOW="1"):
+        submit(jobs, f"{name}-stuck", parameters={"waiting": waiting})
+        wait(jobs, f"{name}-stuck", reason("ImagePullBackOff"))
+        submit(jobs, name)
+        assert _started_after(wait_finished(jobs, name)) <= 12
+        stuck = api.request(jobs.server, "GET", f"{jobs.path}/{name}-stuck").body
+        assert stuck["status"]["reason"] == "ImagePullBackOff"
+        change(jobs, f"{name}-stuck", cancelled=True)
+        wait(jobs, f"{name}-stuck", phase("Cancelled"))
+
+
 def test_an_image_that_cannot_be_pulled_is_named(jobs: Jobs, name: str) -> None:
     waiting = {"reason": "ImagePullBackOff", "message": "no such image: shop:1"}
     submit(jobs, name, parameters={"waiting": waiting})
