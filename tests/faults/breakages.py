@@ -12,7 +12,7 @@ from bgjobs.controller import resync
 from bgjobs.controller.admission import AdmissionQueue
 from bgjobs.controller.observing import Observer
 from bgjobs.controller.reconciler import Reconciler
-from bgjobs.domain import decide, names, priority
+from bgjobs.domain import decide, names, priority, retention
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision
 from bgjobs.domain.observation import Observation
@@ -134,6 +134,16 @@ def slots_not_held_by_a_new_leader(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "take_over", lambda _: None)
 
 
+def slots_of_vanished_child_jobs_not_held(patch: pytest.MonkeyPatch) -> None:
+    def take_over(self: Any) -> None:
+        for uid in self._views:
+            job = self._views.job(uid)
+            if job and self._is_under_way(uid):
+                self._admission.hold(uid, self._group(job), starting=True)
+
+    patch.setattr(Reconciler, "take_over", take_over)
+
+
 def slots_given_back_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AdmissionQueue, "hold", lambda self, uid, *_, **__: self.release(uid))
 
@@ -147,6 +157,28 @@ def old_news_trusted_after_a_silence(patch: pytest.MonkeyPatch) -> None:
         return bool(now - self._heard_at < TRUSTED_FOR)
 
     patch.setattr(Views, "is_trusted", is_trusted)
+
+
+def job_expires_that_is_to_run_again(patch: pytest.MonkeyPatch) -> None:
+    def by_its_end_alone(job: BackgroundJob, *others: Any) -> bool:
+        spec = msgspec.structs.replace(job.spec, retry_requests=0)
+        return retention.job_has_expired(msgspec.structs.replace(job, spec=spec), *others)
+
+    patch.setattr(resync, "job_has_expired", by_its_end_alone)
+
+
+def pods_that_outlive_their_child_job_ignored(patch: pytest.MonkeyPatch) -> None:
+    find = Observer.find_child
+
+    async def by_its_job_alone(self: Any, job: BackgroundJob) -> Any:
+        child = await find(self, job)
+        if child is not None and child.gone:
+            self._views.forget(job.metadata.uid)
+            self._views.put_job(job)
+            return None
+        return child
+
+    patch.setattr(Observer, "find_child", by_its_job_alone)
 
 
 def late_news_of_what_is_over_believed(patch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
-"""Schedules of one job each, whose end does not depend on when things happen."""
+"""Small schedules, each of one thing that may happen to a job."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.faults.cluster import Script
@@ -18,6 +19,7 @@ def _scenario(
     weather: Weather = CALM,
     fate_at: tuple[int, str] | None = None,
     class_: str = CLASSES[0],
+    seed: int = 0,
     **spec: Any,
 ) -> Schedule:
     """One job, whose pods end in turn as said; the last one stands for all that follow."""
@@ -27,7 +29,7 @@ def _scenario(
 
     fields = {"class": class_, "backoff": {"seconds": 1, "factor": 1, "maxSeconds": 1}}
     return Schedule(
-        seed=0,
+        seed=seed,
         happenings=(_at(5, "submit", _JOB, fields | spec), *then),
         weather=weather,
         fate_at=fate_at,
@@ -48,6 +50,7 @@ def _when(milestone: str, what: str, *arguments: Any, after: float = 0.5) -> Hap
 _FAILS = Script(exit_code=1)
 
 SCENARIOS = {
+    # Their end does not depend on when things happen.
     "succeeds": _scenario(),
     "runs for a while": _scenario(Script(runs_seconds=5)),
     "succeeds at the second try": _scenario(_FAILS, Script()),
@@ -101,6 +104,7 @@ SCENARIOS = {
         retries=0,
         ttlSecondsAfterFinished=3,
         weather=Weather(lagging=1),
+        seed=4,  # the sweep sees the retry before the watch tells of it
         then=(_when("finished", "retry", _JOB, after=1),),
     ),
     "never starts": _scenario(
@@ -109,3 +113,32 @@ SCENARIOS = {
     "goes when its time is over": _scenario(ttlSecondsAfterFinished=5),
     "is deleted while it runs": _scenario(_LONG, then=(_when("running", "delete", _JOB),)),
 }
+
+_OTHER = {"class": CLASSES[0], "method": "handle"}
+_LASTS = Script(runs_seconds=20)
+_AT_ONCE = {"seconds": 0, "factor": 1, "maxSeconds": 0}
+
+RACES = {
+    "loses its child Job, and the operator is killed while its pod still ends": _scenario(
+        replace(_LASTS, stops_after_seconds=10),
+        then=(
+            _when("running", "delete_child", _JOB, after=0.1),
+            _when("running", "crash", after=0.2),
+        ),
+    ),
+    "loses its child Job while no operator runs, and another job waits for its place": replace(
+        _scenario(
+            _LASTS,
+            backoff=_AT_ONCE,
+            weather=Weather(unanswered=0.3),
+            seed=16,  # the answer to the status that records the end is lost
+            then=(
+                _at(6, "submit", "other", _OTHER),
+                _when("running", "crash", after=8),
+                _when("running", "delete_child", _JOB, after=8.1),
+            ),
+        ),
+        runtime="maxConcurrent: 1",
+    ),
+}
+"""Schedules whose end depends on what comes first."""

@@ -293,8 +293,7 @@ class World:
         return version
 
     def _is_settled(self) -> bool:
-        jobs = [job for _, job in self._server.of_kind("backgroundjobs")]
-        return all(job["status"]["phase"] in FINISHED or job["spec"].get("suspend") for job in jobs)
+        return all(_rests(job) for _, job in self._server.of_kind("backgroundjobs"))
 
     def _mirror(self) -> list[str]:
         """Where the mirror shows something else than there is."""
@@ -339,6 +338,14 @@ def _database() -> sa.Engine:
         for table in METADATA.sorted_tables:
             connection.execute(sa.delete(table))
     return _engine()
+
+
+def _rests(job: Object) -> bool:
+    """Whether a BackgroundJob waits for nobody but its users."""
+    spec, status = job["spec"], job["status"]
+    is_to_run_again = spec.get("retryRequests", 0) > status.get("observedRetryRequests", 0)
+    finished = status["phase"] in FINISHED and (spec.get("cancelled") or not is_to_run_again)
+    return bool(finished or spec.get("suspend"))
 
 
 def _milestone(write: Write) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from tests.faults import breakages, schedule
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.scenarios import RACES, SCENARIOS
 from tests.faults.seeds import FIRST_SEED, KEPT_SEEDS
 from tests.faults.simulation import simulate
 
@@ -28,8 +28,11 @@ _FOUND_WITHIN_SCHEDULES = 100
         breakages.foreign_jobs_adopted,
         breakages.child_job_deleted_before_its_end_is_recorded,
         breakages.child_job_deleted_as_soon_as_its_time_is_over,
+        breakages.job_expires_that_is_to_run_again,
+        breakages.pods_that_outlive_their_child_job_ignored,
         breakages.late_news_of_what_is_over_believed,
         breakages.slots_not_held_by_a_new_leader,
+        breakages.slots_of_vanished_child_jobs_not_held,
         breakages.old_news_trusted_after_a_silence,
         breakages.limits_ignored,
         breakages.slots_given_back_too_early,
@@ -44,7 +47,8 @@ def test_a_fault_of_the_operator_is_found(
     kept = (each.seed for each in KEPT_SEEDS)
     seeds = (*kept, *range(FIRST_SEED, FIRST_SEED + _FOUND_WITHIN_SCHEDULES))
     breakage(monkeypatch)
-    outcomes = map(simulate, itertools.chain(SCENARIOS.values(), map(schedule.draw, seeds)))
+    drawn = map(schedule.draw, seeds)
+    outcomes = map(simulate, itertools.chain(SCENARIOS.values(), RACES.values(), drawn))
     found = next((outcome for outcome in outcomes if outcome.violations), None)
     assert found, "nothing was found wrong"
     assert found.violations != found.exceptions, "only the broken code's own exception"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.faults import schedule
 from tests.faults.network import FATES, Weather
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.scenarios import RACES, SCENARIOS
 from tests.faults.schedule import Happening, Moment, Schedule
 from tests.faults.seeds import FIRST_SEED, KEPT_SEEDS, SCHEDULES, Kept
 from tests.faults.simulation import Outcome, simulate
@@ -26,6 +26,12 @@ def test_schedules_leave_nothing_wrong() -> None:
 @pytest.mark.parametrize("kept", KEPT_SEEDS, ids=lambda kept: kept.mended_by)
 def test_what_was_wrong_once_is_wrong_no_more(kept: Kept) -> None:
     assert_nothing_is_wrong(kept.seed)
+
+
+@pytest.mark.parametrize("race", RACES.values(), ids=RACES)
+def test_nothing_is_wrong_however_a_race_ends(race: Schedule) -> None:
+    outcome = simulate(race)
+    assert not outcome.violations, outcome.text() + "\n".join(outcome.violations)
 
 
 def assert_nothing_is_wrong(seed: int) -> None:
