@@ -246,7 +246,7 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         labels=customer,
     )
     job("export-2233", "shop.jobs.Export", Reason.QUEUED, full, ago=49, priority=3, could_start=36)
-    job(
+    sent = job(
         *("mail-13310", "shop.jobs.Mail#send", Reason.SUCCEEDED, "Attempt 1 of 5 succeeded."),
         ago=53,
         priority=1,
@@ -256,7 +256,8 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         started=51,
         result={"sent": 1},
     )
-    job(
+    _ended(rows, now, sent, 50, 0.8, "Succeeded")
+    replaced = job(
         *("mail-13309", "shop.jobs.Mail#send", Reason.SUCCEEDED, "Attempt 2 of 5 succeeded."),
         ago=80,
         priority=1,
@@ -267,6 +268,7 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         disruptions=1,
         labels=customer,
     )
+    _ended(rows, now, replaced, 58, 0.9, "Disrupted", "Succeeded")
     job(
         *("index-9", "search.jobs.Reindex#rebuild", Reason.CANCELLING),
         "It is being stopped: wrong shard.",
@@ -274,7 +276,7 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         namespace="search",
         started=120,
     )
-    job(
+    killed = job(
         *("thumb-5521", "media.jobs.Thumbnail", Reason.OOM_KILLED),
         "All 4 attempts failed; the last was killed at its memory limit (OOMKilled).",
         ago=184,
@@ -284,7 +286,9 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         ended=85,
         started=170,
     )
-    job(
+    oom = ("OOMKilled", "OOMKilled", "The container used more than 256Mi and was killed.")
+    _ended(rows, now, killed, 85, 12, *["Failed"] * 4, error=oom)
+    unfit = job(
         *("thumb-5519", "media.jobs.Thumbnail", Reason.BAD_PARAMETERS),
         "Attempt 1 failed for good: missing a required argument: 'width' (exit code 65).",
         ago=216,
@@ -293,6 +297,8 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         ran=0.2,
         ended=197,
     )
+    text = "missing a required argument: 'width'"
+    _ended(rows, now, unfit, 197, 0.2, "Failed", error=("TypeError", "BadParameters", text))
     job(
         *("import-88", "data.jobs.Import#load", Reason.UNSCHEDULABLE),
         "0/3 nodes are available: 2 Insufficient memory, 1 node(s) were unschedulable.",
@@ -310,6 +316,7 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
         ended=107,
         cancelReason="superseded",
     )
+    _ended(rows, now, cancelled, 107, 184, "Cancelled")
     _act(rows, cancelled["uid"], "cancelled", 0, "ben@example.org", now - timedelta(seconds=111))
     job(
         *("legacy-12", "shop.jobs.LegacySync", Reason.NOT_ALLOWED),
@@ -363,6 +370,26 @@ def _three_runs(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
     _act(rows, job["uid"], "cancelled", 0, "ana@example.org", now - timedelta(seconds=372))
     _act(rows, job["uid"], "retried", 1, "ben@example.org", now - timedelta(seconds=303))
     _act(rows, job["uid"], "retried", 2, "ben@example.org", now - timedelta(seconds=95))
+
+
+def _ended(
+    rows: Mapping[sa.Table, list[Row]],
+    now: datetime,
+    job: Row,
+    ended: float,
+    ran: float,
+    *outcomes: str,
+    error: tuple[str, str, str] | None = None,
+) -> None:
+    """The attempts of a job, of which the last one has `ended` so many seconds ago."""
+    codes = {"Succeeded": 0, "Cancelled": 143, "Disrupted": 137}
+    for number, outcome in enumerate(outcomes, 1):
+        ago = ended + ran + (len(outcomes) - number) * (ran + 7)
+        _attempt(rows, now, job, 1, number, ago, 0.7, ran, outcome, codes.get(outcome, 1))
+        if error:
+            kind, reason, message = error
+            more = {"error_type": kind, "reason": reason, "message": message}
+            rows[ATTEMPTS][-1] |= {**more, "error_place": None, "error_group": None}
 
 
 def _attempt(

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bgjobs.dashboard import statistics, view
-from bgjobs.dashboard.pages import environment
+from bgjobs.dashboard.rendering import environment
 from bgjobs.mirror.schema import STEP_SECONDS, WAIT_STEPS
 
 _NOW = datetime(2030, 1, 31, 12, 3, 7)

@@ -70,6 +70,7 @@ def _engine(url: str) -> sa.Engine:
         engine,
         pool_pre_ping=True,
         pool_recycle=_CONNECTION_LASTS_SECONDS,
+        pool_timeout=_DATABASE_SECONDS,
         isolation_level="AUTOCOMMIT",
         connect_args=seconds if engine.get_backend_name() in ("mysql", "mariadb") else {},
     )

@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bgjobs.cli.errors import API_ERRORS
-from bgjobs.dashboard import api, pages, routes
+from bgjobs.dashboard import api, pages, rendering
 from bgjobs.dashboard.access import ForbiddenError, SignedOutError
 from bgjobs.dashboard.context import Dashboard
 from bgjobs.dashboard.filters import FilterError
-from bgjobs.dashboard.pages import HEADERS, Problem
+from bgjobs.dashboard.rendering import HEADERS, Problem
 from bgjobs.dashboard.session import COOKIE, SECONDS
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def create(dashboard: Dashboard) -> FastAPI:
     app.state.dashboard = dashboard
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.include_router(routes.router)
+    app.include_router(pages.router)
     app.include_router(api.router)
     _add_sign_in(app)
     _add_probes(app)
@@ -166,7 +166,7 @@ def _local(target: str) -> str:
 
 def _sign_in_page(request: Request, status: int, target: str, problem: str = "") -> Response:
     dashboard: Dashboard = request.app.state.dashboard
-    return pages.render(
+    return rendering.render(
         dashboard.templates, request, "sign_in.html", status=status, next=target, problem=problem
     )
 
@@ -174,8 +174,8 @@ def _sign_in_page(request: Request, status: int, target: str, problem: str = "")
 def _add_probes(app: FastAPI) -> None:
     @app.get("/healthz", include_in_schema=False)
     @app.get("/readyz", include_in_schema=False)
-    def probe() -> Response:
-        """It answers without the database too: it has a page for that."""
+    async def probe() -> Response:
+        """Without the database too, which has a page, and while all threads wait for it."""
         return Response("ok")
 
 
@@ -185,7 +185,7 @@ def _add_errors(app: FastAPI) -> None:
     def show(request: Request, problem: Problem, user: str | None = None) -> Response:
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": problem.text or problem.title}, problem.status)
-        return pages.render(
+        return rendering.render(
             dashboard.templates,
             request,
             "problem.html",

@@ -1,6 +1,8 @@
 """Charts as SVG: drawn here, so that they need no script, and coloured by the style sheet."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -8,10 +10,16 @@ from bgjobs.dashboard import words
 from bgjobs.dashboard.view import Stretch
 
 _LEFT, _RIGHT, _TOP = 44.0, 8.0, 8.0
-_STEPS = (1, 2, 5)
+_STEPS = (2, 4, 6, 8, 10)
 _TICKS_SECONDS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200),
     *(86400 * days for days in (1, 2, 7, 14, 30, 90, 365)),
+)
+
+
+_TOPS_SECONDS = (
+    *(20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0),
+    *(3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0),
 )
 
 
@@ -32,24 +40,29 @@ class Chart(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Values by bucket; `kind` is line, area or bar."""
+    """Values by bucket, None where there is none; `kind` is line, area or bar."""
 
     name: str
     style: str
     kind: str
-    values: Sequence[float]
+    values: Sequence[float | None]
+
+    @property
+    def highest(self) -> float:
+        return max((value for value in self.values if value is not None), default=0)
 
 
-def top(highest: float) -> float:
-    """The end of an axis that begins at 0: 1, 2 or 5 times a power of ten."""
+def top(highest: float, unit: str = "count") -> float:
+    """The end of an axis that begins at 0, so that its half is a round figure, too."""
     if highest <= 0:
-        return 1.0
-    power = 1.0
-    while power > highest:
-        power /= 10
-    while power * 10 < highest:
-        power *= 10
-    return next(step * power for step in (*_STEPS, 10) if step * power >= highest)
+        return 2.0
+    if unit == "seconds" and highest > 10:
+        days = math.ceil(highest / 86400)
+        return next((each for each in _TOPS_SECONDS if each >= highest), 86400.0 * days)
+    power = 10.0 ** math.floor(math.log10(highest))
+    if unit == "count":
+        power = max(1.0, power)
+    return next(step * power for step in _STEPS if step * power >= highest)
 
 
 def over_time(
@@ -62,13 +75,15 @@ def over_time(
     height: float = 170,
     limit: float | None = None,
     style: str = "chart",
+    *,
+    has_times: bool = True,
 ) -> Chart:
     """Series over the same buckets. Every value can be read by pointing at its bucket."""
     count = max((len(each.values) for each in series), default=0) or 1
-    largest = max([limit or 0, *(max(each.values, default=0) for each in series)])
-    scale = 2**20 if unit == "bytes" else 1
-    highest = 1.0 if unit == "share" else scale * top(largest / scale)
-    inner, base = width - _LEFT - _RIGHT, height - 30
+    largest = max([1.1 * (limit or 0), *(each.highest for each in series)])
+    scale = (2**30 if largest > 2**30 else 2**20) if unit == "bytes" else 1
+    highest = 1.0 if unit == "share" else scale * top(largest / scale, unit)
+    inner, base = width - _LEFT - _RIGHT, height - (22 if has_times else 8)
     column = inner / count
 
     def y(value: float) -> float:
@@ -80,7 +95,8 @@ def over_time(
         marks.append(_path("gl", f"M{_LEFT} {y(value)}H{width - _RIGHT}"))
         text = _value(value, unit)
         marks.append(_text("ax", _LEFT - 6, y(value) + 4, text, "end"))
-    marks += _time_axis(begin, begin + step * count, _LEFT, width - _RIGHT, base, None)
+    if has_times:
+        marks += _time_axis(begin, begin + step * count, _LEFT, width - _RIGHT, base, None)
     for each in series:
         if each.kind == "bar":
             marks += [
@@ -95,29 +111,36 @@ def over_time(
                 if value
             ]
             continue
-        points = " ".join(
-            f"{'L' if index else 'M'}{_LEFT + (index + 0.5) * column:.1f} {y(value)}"
-            for index, value in enumerate(each.values)
-        )
-        if each.kind == "area" and each.values:
-            last = _LEFT + (len(each.values) - 0.5) * column
-            closed = f"{points} L{last:.1f} {base}L{_LEFT + 0.5 * column:.1f} {base}Z"
-            marks.append(_path(f"area f-{each.style}", closed))
-        marks.append(_path(f"m s-{each.style}", points))
+        for stretch in _unbroken(each.values):
+            points = [(_LEFT + (index + 0.5) * column, y(value)) for index, value in stretch]
+            line = "L".join(f"{across:.1f} {down}" for across, down in points)
+            first, last = points[0][0], points[-1][0]
+            if each.kind == "area":
+                closed = f"M{line}L{last:.1f} {base}L{first:.1f} {base}Z"
+                marks.append(_path(f"area f-{each.style}", closed))
+            marks.append(_path(f"m s-{each.style}", f"M{line}h0"))
     if limit:
         marks.append(_path("s-ink", f"M{_LEFT} {y(limit)}H{width - _RIGHT}"))
         marks.append(_text("nowt", _LEFT + 4, y(limit) - 4, "limit"))
     for index in range(count):
         values = [
-            f"{each.name}: {_value(each.values[index], unit)}"
+            f"{each.name}: {_value(known, unit)}"
             for each in series
-            if index < len(each.values)
+            if index < len(each.values) and (known := each.values[index]) is not None
         ]
         at = begin + step * index
         title = f"{at:%d %b %H:%M}\n" + "\n".join(values)
         box = {"x": round(_LEFT + index * column, 1), "y": _TOP, "width": round(column, 1)}
         marks.append(Mark("rect", {"class": "hit", **box, "height": base - _TOP}, title=title))
     return Chart(width, height, label, marks, style)
+
+
+def _unbroken(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
+    """The stretches of buckets that have a value."""
+    numbered = enumerate(values)
+    for has_values, stretch in itertools.groupby(numbered, lambda pair: pair[1] is not None):
+        if has_values:
+            yield [(index, value) for index, value in stretch if value is not None]
 
 
 def spark(values: Sequence[float], style: str, label: str, *, bars: bool = False) -> Chart:
@@ -166,17 +189,17 @@ def timeline(rows: Sequence[Sequence[Stretch]], first: int, now: datetime) -> Ch
         return None
     begin = min(part.begin for row in rows for part in row)
     seconds = max(1.0, (max(ends) - begin).total_seconds())
-    left, width, line = 84.0, 784.0, 32.0
+    left, width, line, upper = 84.0, 784.0, 32.0, 12.0
     inner = width - left - 12
-    height = line * len(rows) + 30
+    height = upper + line * len(rows) + 26
 
     def x(time: datetime) -> float:
         return round(left + inner * (time - begin).total_seconds() / seconds, 1)
 
-    base = line * len(rows) + 6
-    marks = list(_time_axis(begin, max(ends), left, left + inner, base, 4))
+    base = upper + line * len(rows) + 4
+    marks = list(_time_axis(begin, max(ends), left, left + inner, base, upper))
     for number, row in enumerate(rows):
-        middle = line * number + 20
+        middle = upper + line * number + 18
         marks.append(_text("rowt", 0, middle + 4, f"Attempt {first + number}"))
         for part in row:
             ran = part.words == "ran"
@@ -192,7 +215,9 @@ def timeline(rows: Sequence[Sequence[Stretch]], first: int, now: datetime) -> Ch
                 middle_x = x(part.begin) + wide / 2
                 marks.append(_text(text, middle_x, middle + 4, lasted, "middle"))
     if begin <= now <= max(ends) + timedelta(seconds=1):
-        marks.append(_path("now", f"M{min(x(now), left + inner)} 4V{base}"))
+        at = min(x(now), left + inner)
+        marks.append(_path("now", f"M{at} {upper}V{base}"))
+        marks.append(_text("nowt", at, upper - 3, "now", "end" if at > width - 30 else "middle"))
     spoken = "; ".join(
         f"attempt {first + number}: "
         + ", ".join(

@@ -22,7 +22,7 @@ from kubernetes.client import (
 )
 
 from bgjobs.cli.cluster import Cluster, lease
-from bgjobs.cli.errors import API_ERRORS
+from bgjobs.cli.errors import API_ERRORS, CommandError, sentence
 from bgjobs.cli.explain import Lease
 from bgjobs.cli.observe import Unreadable, read_configuration, read_lease
 from bgjobs.domain.configuration import Configuration
@@ -87,6 +87,13 @@ def as_viewer(
     settings.api_key_prefix = {"authorization": "Bearer"}
     with ApiClient(settings) as client:
         yield Cluster(client=client, namespace=namespace, operator_namespace=operator_namespace)
+
+
+def in_words(own: ApiClient, error: Exception) -> str:
+    """Why something could not be done as the viewer."""
+    if isinstance(error, CommandError):
+        return str(error)
+    return sentence(error, own.configuration.host)
 
 
 def may_patch(own: ApiClient, token: str, namespace: str) -> bool:

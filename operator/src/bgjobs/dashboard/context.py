@@ -1,19 +1,26 @@
 """What every request works with."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request, Response
 from jinja2 import Environment
 from kubernetes.client import ApiClient
 
+from bgjobs.cli.cluster import Cluster
+from bgjobs.dashboard import queries, rendering, view
 from bgjobs.dashboard.access import Gate, Viewer
-from bgjobs.dashboard.pages import environment
+from bgjobs.dashboard.cluster import as_viewer
+from bgjobs.dashboard.filters import utc_now
 from bgjobs.dashboard.session import Sessions
 
 _BEARER = "bearer "
+_UID = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Dashboard:
     gate: Gate
     operator_namespace: str
     has_actions: bool
-    templates: Environment = field(default_factory=environment)
+    templates: Environment = field(default_factory=rendering.environment)
 
 
 def _dashboard(request: Request) -> Dashboard:
@@ -57,3 +64,43 @@ Its = Annotated[Dashboard, Depends(_dashboard)]
 Admitted = Annotated[Viewer, Depends(_viewer)]
 Connected = Annotated[sa.Connection, Depends(_connection)]
 """Of somebody who may look: nothing is read for others."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request for a page, by somebody who may look."""
+
+    request: Request
+    its: Its
+    viewer: Admitted
+    connection: Connected
+
+    def page(self, template: str, **values: Any) -> Response:
+        """The page, with what every page has."""
+        return rendering.render(
+            self.its.templates,
+            self.request,
+            template,
+            user=self.viewer.user,
+            form_key=self.its.sessions.form_key(self.request.cookies),
+            fresh=view.freshness(queries.meta(self.connection), utc_now()),
+            **values,
+        )
+
+    def cluster(self, namespace: str) -> AbstractContextManager[Cluster]:
+        """What the viewer may see and change, whatever the dashboard itself may."""
+        its = self.its
+        return as_viewer(its.client, self.viewer.token, namespace, its.operator_namespace)
+
+    def job(self, uid: str) -> Mapping[str, Any]:
+        """Raises HTTPException where the mirror has none of that uid."""
+        row = queries.job(self.connection, uid) if _UID.fullmatch(uid) else None
+        if row is None:
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND,
+                "There is no such job here: it never was, or its history has been deleted.",
+            )
+        return row
+
+
+Visited = Annotated[Visit, Depends()]

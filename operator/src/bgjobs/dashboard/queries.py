@@ -252,6 +252,13 @@ def choices(connection: sa.Connection) -> tuple[list[str], list[str]]:
     )
 
 
+def parameters(connection: sa.Connection, uids: Sequence[str]) -> dict[str, str]:
+    """JSON, by uid."""
+    columns = JOB_DETAILS.c
+    query = sa.select(columns.uid, columns.parameters).where(columns.uid.in_(uids))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 # One job.
 
 

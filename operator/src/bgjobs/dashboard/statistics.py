@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from bgjobs.mirror.schema import BUCKET_SECONDS, STEP_SECONDS
+from bgjobs.mirror.schema import BUCKET_SECONDS, RUN_STEPS, STEP_SECONDS, WAIT_STEPS
 
 Row = Mapping[str, Any]
+Value = Callable[[Sequence[Row]], float | None]
+"""A figure of the rows of a step; None where they tell none."""
+T = TypeVar("T")
 _LONGEST_SECONDS = 2 * STEP_SECONDS[-1]
 """What is taken for the end of the last step, which has none."""
 
@@ -41,7 +44,7 @@ class Span(NamedTuple):
         """As long, just before."""
         return Span(self.begin - self.step * self.steps, self.step, self.steps)
 
-    def series(self, rows: Sequence[Row], value: Callable[[Sequence[Row]], float]) -> list[float]:
+    def series(self, rows: Sequence[Row], value: Callable[[Sequence[Row]], T]) -> list[T]:
         """A value of the rows of each step, by their `bucket_at`."""
         parts: list[list[Row]] = [[] for _ in range(self.steps)]
         for row in rows:
@@ -65,21 +68,29 @@ def total(column: str) -> Callable[[Sequence[Row]], float]:
     return lambda rows: float(sum(row[column] or 0 for row in rows))
 
 
-def highest(column: str) -> Callable[[Sequence[Row]], float]:
-    return lambda rows: float(max((row[column] or 0 for row in rows), default=0))
+def highest(column: str) -> Value:
+    return lambda rows: max((float(row[column]) for row in rows if row[column]), default=None)
 
 
-def ratio(part: str, whole: str) -> Callable[[Sequence[Row]], float]:
-    def of(rows: Sequence[Row]) -> float:
+def ratio(part: str, whole: str) -> Value:
+    def of(rows: Sequence[Row]) -> float | None:
         count = total(whole)(rows)
-        return total(part)(rows) / count if count else 0.0
+        return total(part)(rows) / count if count else None
 
     return of
 
 
-def percentile_of(steps: Sequence[str], share: float) -> Callable[[Sequence[Row]], float]:
-    def of(rows: Sequence[Row]) -> float:
+def percentile_of(steps: Sequence[str], share: float) -> Value:
+    def of(rows: Sequence[Row]) -> float | None:
         summed = {step: sum(row[step] or 0 for row in rows) for step in steps}
-        return percentile(summed, steps, share) or 0.0
+        return percentile(summed, steps, share)
 
     return of
+
+
+def percentiles(row: Row) -> dict[str, float | None]:
+    return {
+        f"{kind}_{share}": percentile(row, steps, share / 100)
+        for kind, steps in (("wait", WAIT_STEPS), ("run", RUN_STEPS))
+        for share in (50, 95)
+    }

@@ -27,6 +27,8 @@ from bgjobs.domain.resource import (
 )
 
 MASKED = "••••••"
+DELETED = State("Deleted", "Finished", (), {})
+"""Of what went from the cluster before it ended."""
 _SECRET = re.compile(
     r"(?i)passw(or)?d|passphrase|pwd|secret|token|credential|(api|access|private)[_-]?key|authoriz"
 )
@@ -34,7 +36,11 @@ _FINISHED = {str(phase) for phase in TERMINAL_PHASES}
 _ACTS = ("startRequests", "retryRequests", "cancelled", "cancelReason", "suspend", "startAt")
 _MAX_NAME = 253
 _STALE_AFTER = timedelta(seconds=30)
-_RESULT_CHARACTERS = 120
+_JSON_CHARACTERS = 120
+_ERROR_LINE = re.compile(
+    r"(?:[\w.]*(?:Error|Exception|Exit|Interrupt)\b|.*\b(?:ERROR|CRITICAL|FATAL)\b)"
+)
+_WARNING_LINE = re.compile(r".*\bWARN(?:ING)?\b")
 
 Row = Mapping[str, Any]
 
@@ -63,8 +69,8 @@ class Line(NamedTuple):
 
 
 def line(row: Row) -> Line:
-    state = state_of(row["phase"], row["reason"])
     is_gone = row["deleted_at"] is not None and row["phase"] not in _FINISHED
+    state = DELETED if is_gone else state_of(row["phase"], row["reason"])
     result = row.get("result") if row["phase"] == Phase.SUCCEEDED else None
     asides = [f"run {row['run']}"] if row["run"] > 1 else []
     if row["disruptions"]:
@@ -72,18 +78,19 @@ def line(row: Row) -> Line:
     return Line(
         row=row,
         state=state,
-        note="deleted" if is_gone else note(row["phase"], row["reason"]),
+        note="" if is_gone else note(row["phase"], row["reason"]),
         priority=Priority(row["priority"]).word,
         attempts=_attempts(row, state),
         asides=tuple(asides),
         when=_when(row, state),
-        why="It was deleted before it ended." if is_gone else row["message"],
-        result="" if result is None else cut(_short(result), _RESULT_CHARACTERS),
+        why=_when_it_was_deleted(row) if is_gone else row["message"],
+        result="" if result is None else short_json(result),
     )
 
 
-def _short(result: str) -> str:
-    return json.dumps(mask(read_json(result)), ensure_ascii=False)
+def short_json(text: str) -> str:
+    """As much of it as a list has room for, without what sounds secret."""
+    return cut(json.dumps(mask(read_json(text)), ensure_ascii=False), _JSON_CHARACTERS)
 
 
 def _attempts(row: Row, state: State) -> str:
@@ -104,14 +111,29 @@ def _when(row: Row, state: State) -> When:
         case "Held":
             return When("held {}", max(row["created_at"], since), "since")
         case "Starting":
-            return When("starting {}", since, "since")
+            return When("waiting {}", since, "since")
         case "Running" | "Cancelling":
-            first = row["attempts_total"] == 0 and row["started_at"]
-            return When("running {}", first or since, "since")
+            # When a later attempt began is not known until it has ended.
+            if began := began_at(row):
+                return When("running {}", began, "since")
+            return When("waited and ran {}", since, "since")
+        case DELETED.name:
+            return When("deleted {} ago", row["deleted_at"], "at")
     ended = row["completed_at"]
     if row["run_seconds"] is None:
         return When("never ran", None, "at" if ended else "")
     return When(f"ran {words.duration(row['run_seconds'])}", None, "ended" if ended else "")
+
+
+def began_at(row: Row) -> datetime | None:
+    """When the attempt under way began to run, if that is known: of a run's first one."""
+    started: datetime | None = row["started_at"]
+    return started if row["attempts_of_run"] == 0 else None
+
+
+def _when_it_was_deleted(row: Row) -> str:
+    state = state_of(row["phase"], row["reason"])
+    return f"It was deleted before it ended; it was last seen {state.name.lower()}."
 
 
 def cut(text: str, characters: int) -> str:
@@ -216,6 +238,17 @@ def commands(job: BackgroundJob, operator_namespace: str, node: str | None) -> l
     return list(unique.values())
 
 
+def retries(rows: Sequence[Row]) -> list[str]:
+    """The commands that run just these jobs again, one for each namespace."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["namespace"], []).append(row["name"])
+    return [
+        f"kubectl bgjob retry {' '.join(those)} -n {namespace}"
+        for namespace, those in sorted(names.items())
+    ]
+
+
 def as_new_yaml(row: Row, labels: Mapping[str, str]) -> str:
     """A manifest that submits the same again, under a name of its own, with secrets left out."""
     spec = {key: value for key, value in (read_json(row["spec"]) or {}).items() if key not in _ACTS}
@@ -243,6 +276,17 @@ def as_new_yaml(row: Row, labels: Mapping[str, str]) -> str:
     return text
 
 
+def log_lines(text: str) -> list[tuple[str, str]]:
+    """Each line with what it seems to be: error, warning or nothing."""
+
+    def kind(line: str) -> str:
+        if _ERROR_LINE.match(line):
+            return "error"
+        return "warning" if _WARNING_LINE.match(line) else ""
+
+    return [(kind(line), line) for line in text.splitlines()]
+
+
 class Stretch(NamedTuple):
     """A time of an attempt in one state."""
 
@@ -252,16 +296,25 @@ class Stretch(NamedTuple):
     words: str
 
 
+_UNDER_WAY = {
+    "Starting": "queued and starting",
+    "Running": "waited and ran so far",
+    "Cancelling": "waited and ran so far",
+}
+
+
 def stretches(
-    attempts: Sequence[Row], row: Row, asked_at: datetime | None, now: datetime
+    attempts: Sequence[Row], row: Row | None, asked_at: datetime | None, now: datetime
 ) -> list[list[Stretch]]:
-    """Of each attempt of one run, the oldest first, and of the one under way.
+    """Of each attempt of one run, the oldest first, and of the one under way, if `row` is given.
 
     `asked_at` is when the run was asked for: a job's first one when it was created.
     """
+    first = attempts[0] if attempts else row
+    if first is None:
+        return []
     found = []
-    first = attempts[0]["could_start_at"] if attempts else row["could_start_at"]
-    before = asked_at or first or row["created_at"]
+    before = asked_at or first["could_start_at"] or first["started_at"] or now
     for attempt in attempts:
         begin = attempt["could_start_at"] or before
         started = attempt["started_at"]
@@ -277,11 +330,15 @@ def stretches(
             parts.append(Stretch(style, started, ended, "ran"))
         found.append([part for part in parts if part.end > part.begin or part.words == "ran"])
         before = ended
-    state = state_of(row["phase"], row["reason"])
-    if state.group != "Finished" and row["deleted_at"] is None:
+    if row is not None:
+        state = state_of(row["phase"], row["reason"])
         begin = max(before, row["could_start_at"] or before)
         parts = [Stretch("scheduled", before, begin, "delay or backoff")]
-        if state.name != "Scheduled":
-            parts.append(Stretch(state.style, begin, max(begin, now), state.name.lower()))
+        if state.name in ("Running", "Cancelling") and (began := began_at(row)):
+            parts.append(Stretch("queued", begin, began, "queued and starting"))
+            parts.append(Stretch(state.style, began, max(began, now), state.name.lower()))
+        elif state.name != "Scheduled":
+            does = _UNDER_WAY.get(state.name, state.name.lower())
+            parts.append(Stretch(state.style, begin, max(begin, now), does))
         found.append([part for part in parts if part.end > part.begin])
     return found

@@ -2,6 +2,7 @@
 "use strict";
 
 const EVERY_MS = 3000;
+const SCROLLS = ".scroll, pre";
 const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
 const status = document.getElementById("live");
 const pause = document.getElementById("pause");
@@ -24,8 +25,9 @@ function duration(seconds) {
 function tick() {
   const now = Date.now() + skew;
   for (const time of document.querySelectorAll("time.rel")) {
-    const seconds = Math.abs(now - Date.parse(time.dateTime)) / 1000;
-    const text = time.dataset.words.replace("{}", duration(Math.round(seconds)));
+    const ago = (now - Date.parse(time.dateTime)) / 1000;
+    const words = (ago > 0 && time.dataset.past) || time.dataset.words;
+    const text = words.replace("{}", duration(Math.round(Math.abs(ago))));
     if (time.textContent !== text) time.textContent = text;
   }
 }
@@ -42,8 +44,12 @@ function replace(old, fresh) {
   if (old.dataset.sent === fresh.innerHTML || isInUse(old)) return;
   old.dataset.sent = fresh.innerHTML;
   const open = [...old.querySelectorAll("details[open]")].map((each) => each.id);
+  const scrolled = [...old.querySelectorAll(SCROLLS)].map((each) => [each.scrollLeft, each.scrollTop]);
   old.innerHTML = fresh.innerHTML;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  old.querySelectorAll(SCROLLS).forEach((each, index) => {
+    if (scrolled[index]) [each.scrollLeft, each.scrollTop] = scrolled[index];
+  });
   showCopy();
 }
 

@@ -1,0 +1,49 @@
+"""Failures by what was raised and where, as the pages list them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from bgjobs.dashboard import charts, queries, statistics
+
+_DAY = timedelta(days=1)
+
+
+class Group(NamedTuple):
+    row: Mapping[str, Any]
+    latest: Mapping[str, Any]
+    first_seen: datetime | None
+    buckets: Sequence[tuple[datetime, int, int]]
+    is_new: bool
+    spark: charts.Chart
+
+
+def error_groups(
+    connection: sa.Connection, now: datetime, period: timedelta, class_: str | None = None
+) -> list[Group]:
+    rows = queries.error_groups(connection, now - period, class_)
+    names = [row["error_group"] for row in rows]
+    first = queries.first_seen(connection, names)
+    buckets = queries.error_buckets(connection, names, now - period)
+    shape = statistics.span(now, period, 40)
+    found = []
+    for row in rows:
+        name = row["error_group"]
+        latest = queries.latest_of_group(connection, name)
+        if latest is None:
+            continue
+        of_group = [{"bucket_at": at, "attempts": count} for at, count, _ in buckets[name]]
+        values = shape.series(of_group, statistics.total("attempts"))
+        found.append(
+            Group(
+                row=row,
+                latest=latest,
+                first_seen=first.get(name),
+                buckets=buckets[name],
+                is_new=name in first and first[name] >= now - _DAY,
+                spark=charts.spark(values, "failed", f"{row['attempts']} over time", bars=True),
+            )
+        )
+    return found

@@ -1,0 +1,101 @@
+"""The error groups, and one of them."""
+
+from datetime import timedelta
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException, Response
+
+from bgjobs.dashboard import charts, queries, statistics, view
+from bgjobs.dashboard.charts import Series
+from bgjobs.dashboard.context import Visited
+from bgjobs.dashboard.error_groups import error_groups
+from bgjobs.dashboard.filters import PERIODS, Filter, FilterError, utc_now
+from bgjobs.dashboard.pages.choices import choice, period_of
+
+router = APIRouter()
+
+
+_COUNTED = ("attempts", "failed")
+_SHOWN = {"": "All", "still": "Still happening, 15 min", "new": "New in 24 hours"}
+_STILL_HAPPENS = timedelta(minutes=15)
+_MAX_RETRIED = 25
+"""Of the jobs that the commands to retry a group name."""
+
+
+@router.get("/errors")
+def errors(visit: Visited) -> Response:
+    chosen = choice(visit.request, ("class", "period", "show"))
+    key, period = period_of(chosen)
+    show, now = chosen.get("show", ""), utc_now()
+    if show not in _SHOWN:
+        raise FilterError(f"{show!r} cannot be shown: use still or new.")
+    found = error_groups(visit.connection, now, period, chosen.get("class"))
+    since = now - _STILL_HAPPENS
+    groups = {
+        "": found,
+        "still": [group for group in found if group.latest["finished_at"] >= since],
+        "new": [group for group in found if group.is_new],
+    }
+    classes, _ = queries.choices(visit.connection)
+    return visit.page(
+        "errors.html",
+        groups=groups[show],
+        shown=_SHOWN,
+        show=show,
+        counts={name: len(those) for name, those in groups.items()},
+        total=[sum(int(group.row[name]) for group in groups[show]) for name in _COUNTED],
+        classes=classes,
+        class_=chosen.get("class", ""),
+        period=key,
+        periods=PERIODS,
+    )
+
+
+@router.get("/errors/{group}")
+def error(visit: Visited, group: str) -> Response:
+    wanted = Filter.parse({"error": group})
+    chosen = choice(visit.request, ("period",))
+    key, period = period_of(chosen)
+    now = utc_now()
+    latest = queries.latest_of_group(visit.connection, group)
+    if latest is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such error group here.")
+    shape = statistics.span(now, period, 60)
+    found = queries.error_buckets(visit.connection, [group], shape.begin)[group]
+    buckets = [
+        {"bucket_at": at, "attempts": attempts, "failed": failed} for at, attempts, failed in found
+    ]
+    attempts = shape.series(buckets, statistics.total("attempts"))
+    failed = shape.series(buckets, statistics.total("failed"))
+    rows = queries.page(visit.connection, wanted, now)[:10]
+    failed_so = [
+        row
+        for row in queries.page(visit.connection, Filter(error=group, state="Failed"), now)
+        if row["error_group"] == group and row["deleted_at"] is None
+    ]
+    log = queries.log_tail(visit.connection, latest["uid"], latest["run"], latest["attempt"])
+    return visit.page(
+        "error.html",
+        group=group,
+        latest=latest,
+        first_seen=queries.first_seen(visit.connection, [group]).get(group),
+        classes=queries.group_classes(visit.connection, group, now - PERIODS["30d"][0]),
+        sums=(int(sum(attempts)), int(sum(failed))),
+        chart=charts.over_time(
+            shape.begin,
+            shape.step,
+            [
+                Series("Failed attempts", "t-failed", "bar", attempts),
+                Series("Failed jobs", "f-failed", "bar", failed),
+            ],
+            "Failures of this group over time",
+        ),
+        lines=[view.line(row) for row in rows],
+        wanted=wanted,
+        period=key,
+        periods=PERIODS,
+        log=None if log is None else view.log_lines(log),
+        retries=view.retries(failed_so[:_MAX_RETRIED]),
+        retries_are_cut=len(failed_so) > _MAX_RETRIED,
+        retries_limit=_MAX_RETRIED,
+    )

@@ -1,0 +1,62 @@
+"""The list of jobs."""
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from bgjobs.dashboard import queries, view
+from bgjobs.dashboard.context import Visit, Visited
+from bgjobs.dashboard.filters import PERIODS, Cursor, Filter, FilterError, utc_now
+from bgjobs.dashboard.states import STATES, State
+
+router = APIRouter()
+
+
+@router.get("/jobs")
+def jobs(visit: Visited) -> Response:
+    query = dict(visit.request.query_params)
+    columns = query.pop("columns", "")
+    if columns not in ("", "all"):
+        raise FilterError(f"{columns!r} are no columns: use all, or leave it out.")
+    wanted = Filter.parse(query)
+    now = utc_now()
+    rows = queries.page(visit.connection, wanted, now)
+    found = queries.counts(visit.connection, wanted, now)
+    classes, namespaces = queries.choices(visit.connection)
+    shown = rows[: queries.PAGE_ROWS]
+    last = shown[-1] if len(rows) > len(shown) else None
+    return visit.page(
+        "jobs.html",
+        wanted=wanted,
+        lines=[view.line(row) for row in shown],
+        columns=columns,
+        parameters=_parameters(visit, [row["uid"] for row in shown]) if columns else {},
+        counts={name: _counts(state, found) for name, state in STATES.items()},
+        total=sum(found.values()),
+        older=Cursor(last["created_at"], last["uid"]) if last else None,
+        classes=classes,
+        namespaces=namespaces,
+        periods=PERIODS,
+        group=queries.latest_of_group(visit.connection, wanted.error) if wanted.error else None,
+    )
+
+
+def _counts(state: State, found: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """How many there are for each of its reasons, and of all under an empty name."""
+    by_reason = {
+        str(reason): sum(found.get((str(phase), str(reason)), 0) for phase in state.phases)
+        for reason in state.reasons
+    }
+    return {"": sum(by_reason.values()), **by_reason}
+
+
+def _parameters(visit: Visit, uids: Sequence[str]) -> dict[str, str]:
+    """Of each job, masked and cut."""
+    found = queries.parameters(visit.connection, uids)
+    return {uid: view.short_json(text) for uid, text in found.items()}
+
+
+@router.get("/running")
+def running() -> Response:
+    return RedirectResponse("/jobs?state=Running")

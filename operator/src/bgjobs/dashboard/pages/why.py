@@ -1,0 +1,30 @@
+"""Why a job does not run, asked of the cluster at this moment as the viewer may see it."""
+
+from fastapi import APIRouter, Response
+
+from bgjobs.cli.errors import API_ERRORS, CommandError
+from bgjobs.cli.explain import explain
+from bgjobs.cli.observe import observe
+from bgjobs.dashboard import cluster, view
+from bgjobs.dashboard.context import Visited
+
+router = APIRouter()
+
+
+@router.get("/jobs/{uid}/why/now")
+def why(visit: Visited, uid: str) -> Response:
+    """Why it does not run, asked of the cluster at this moment as the viewer may see it."""
+    row = visit.job(uid)
+    explanation, problem = None, ""
+    try:
+        with visit.cluster(row["namespace"]) as seen:
+            explanation = explain(observe(seen, row["name"]))
+    except (CommandError, *API_ERRORS) as error:
+        problem = cluster.in_words(visit.its.client, error)
+    return visit.page(
+        "why.html",
+        line=view.line(row),
+        row=row,
+        explanation=explanation,
+        problem=problem,
+    )
