@@ -27,7 +27,7 @@ def people(installed: Server) -> Jobs:
     api.allow(installed, {CLASS: "handle other"})
     namespace = "rbac-users"
     documents: list[Any] = [_object("v1", "Namespace", namespace)]
-    for name in ("bgjobs-viewer", "bgjobs-submitter", "view", "edit", "nobody"):
+    for name in ("bgjobs-viewer", "bgjobs-submitter", "bgjobs-admin", "view", "edit", "nobody"):
         documents.append(_object("v1", "ServiceAccount", name, namespace))
         if name != "nobody":
             documents.append(_binding(name, namespace))
@@ -152,6 +152,19 @@ def test_a_viewer_may_change_nothing(
         ("bgjobs-viewer", "get", "pods --subresource=log", False),
         ("bgjobs-submitter", "create", "pods", False),
         ("bgjobs-submitter", "get", "secrets", False),
+        ("bgjobs-admin", "watch", "backgroundjobs", True),
+        ("bgjobs-admin", "create", "backgroundjobs", True),
+        ("bgjobs-admin", "patch", "backgroundjobs", True),
+        ("bgjobs-admin", "delete", "backgroundjobs", False),
+        ("bgjobs-admin", "patch", "backgroundjobs --subresource=status", False),
+        ("bgjobs-admin", "get", "pods --subresource=log", True),
+        ("bgjobs-admin", "create", "pods", False),
+        ("bgjobs-admin", "get", "secrets", False),
+        ("bgjobs-admin", "get", "dashboards.bgjobs.dev", True),
+        ("bgjobs-admin", "update", "dashboards.bgjobs.dev", False),
+        ("bgjobs-viewer", "get", "dashboards.bgjobs.dev", False),
+        ("bgjobs-submitter", "get", "dashboards.bgjobs.dev", False),
+        ("edit", "get", "dashboards.bgjobs.dev", False),
         ("view", "list", "backgroundjobs", True),
         ("view", "create", "backgroundjobs", False),
         ("edit", "create", "backgroundjobs", True),
