@@ -220,7 +220,7 @@ def _states(rows: Mapping[sa.Table, list[Row]], now: datetime) -> None:
     job("invoice-6045", "shop.jobs.Invoice", Reason.QUEUED, full, ago=3, priority=1)
     job(
         *("export-2234", "shop.jobs.Export", Reason.DELAYED),
-        "Delayed until 12:03:15: 13 s delay = |15 s - 2 retries|.",
+        f"Delayed until {now + timedelta(seconds=8):%H:%M:%S}: 13 s delay = |15 s - 2 retries|.",
         ago=5,
         priority=3,
         retries=2,

@@ -63,6 +63,108 @@ def test_the_longest_name_leaves_room_for_another_one() -> None:
     assert name.endswith("a-again")
 
 
+def _seen(**more: Any) -> dict[str, Any]:
+    """A row of the list, of a job whose first attempt runs."""
+    times = {"created_at": _NOW - timedelta(minutes=9), "started_at": _NOW - timedelta(minutes=5)}
+    return {
+        **_ROW,
+        **times,
+        "phase": "Running",
+        "reason": "Running",
+        "message": "Attempt 1 of 5 runs.",
+        "run": 1,
+        "attempts_of_run": 0,
+        "effective_retries": 4,
+        "disruptions": 0,
+        "could_start_at": _NOW - timedelta(minutes=8),
+        "next_attempt_at": None,
+        "completed_at": None,
+        "deleted_at": None,
+        "run_seconds": None,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "says", "minutes"),
+    [
+        pytest.param(_seen(), "running {}", 5, id="a first attempt, since it began"),
+        pytest.param(
+            _seen(run=2, attempts_total=3), "running {}", 5, id="also the first of a later run"
+        ),
+        pytest.param(
+            _seen(attempts_of_run=1),
+            *("waited and ran {}", 8),
+            id="a later one's beginning is not known",
+        ),
+        pytest.param(
+            _seen(phase="Pending", reason="Starting", started_at=None),
+            *("waiting {}", 8),
+            id="one that starts has waited since it could start",
+        ),
+        pytest.param(
+            _seen(deleted_at=_NOW - timedelta(minutes=1)),
+            *("deleted {} ago", 1),
+            id="what was deleted no longer runs",
+        ),
+    ],
+)
+def test_how_long_it_has_been_so(row: dict[str, Any], says: str, minutes: float) -> None:
+    when = view.line(row).when
+    assert when.text == says
+    assert when.at == _NOW - timedelta(minutes=minutes)
+
+
+def test_what_was_deleted_before_it_ended_has_a_state_of_its_own() -> None:
+    line = view.line(_seen(deleted_at=_NOW))
+    assert line.state is view.DELETED
+    assert line.why == "It was deleted before it ended; it was last seen running."
+
+
+def test_the_attempt_under_way_is_drawn_until_now_from_when_it_began() -> None:
+    asked_at = _NOW - timedelta(minutes=9)
+    [parts] = view.stretches([], _seen(), asked_at, _NOW)
+    assert [(part.words, part.end - part.begin) for part in parts] == [
+        ("delay or backoff", timedelta(minutes=1)),
+        ("queued and starting", timedelta(minutes=3)),
+        ("running", timedelta(minutes=5)),
+    ]
+
+
+def test_an_earlier_run_is_drawn_without_what_is_under_way() -> None:
+    at = {key: _NOW + timedelta(seconds=s) for key, s in (("started_at", 2), ("finished_at", 9))}
+    attempt = {**at, "could_start_at": _NOW, "outcome": "Cancelled"}
+    [parts] = view.stretches([attempt], None, _NOW, _NOW + timedelta(hours=1))
+    assert [(part.style, part.words) for part in parts] == [
+        ("queued", "queued and starting"),
+        ("cancelled", "ran"),
+    ]
+    assert view.stretches([], None, None, _NOW) == []
+
+
+def test_just_the_jobs_of_a_group_are_retried() -> None:
+    rows = [{"namespace": n, "name": f"{n}-{i}"} for n, i in (("b", 1), ("a", 1), ("b", 2))]
+    assert view.retries(rows) == [
+        "kubectl bgjob retry a-1 -n a",
+        "kubectl bgjob retry b-1 b-2 -n b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        ("12:02:48 WARN  refused, trying again", "warning"),
+        ("12:02:48 ERROR broken", "error"),
+        ("shop.errors.StockError: refused", "error"),
+        ("ConnectionError: refused", "error"),
+        ("    raise ConnectionError(host)", ""),
+        ("no errors, all is well", ""),
+    ],
+)
+def test_lines_of_a_log_that_matter_stand_out(line: str, want: str) -> None:
+    assert view.log_lines(line) == [(want, line)]
+
+
 def _meta(**seconds: float) -> dict[str, Any]:
     times = {key: _NOW - timedelta(seconds=ago) for key, ago in seconds.items()}
     return {"pending": 12, **times}

@@ -59,10 +59,10 @@ def top(highest: float, unit: str = "count") -> float:
     if unit == "seconds" and highest > 10:
         days = math.ceil(highest / 86400)
         return next((each for each in _TOPS_SECONDS if each >= highest), 86400.0 * days)
-    power = 10.0 ** math.floor(math.log10(highest))
+    power = 10.0 ** (math.ceil(math.log10(highest)) - 1)
     if unit == "count":
         power = max(1.0, power)
-    return next(step * power for step in _STEPS if step * power >= highest)
+    return next((step * power for step in _STEPS if step * power >= highest), 20 * power)
 
 
 def over_time(

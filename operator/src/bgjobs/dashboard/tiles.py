@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from bgjobs.dashboard import words
-from bgjobs.dashboard.states import STATES, State, state_of
+from bgjobs.dashboard.states import STATES, State, note, state_of
 from bgjobs.domain.resource import Priority
 
 
@@ -26,7 +26,7 @@ def tiles(active: Sequence[Mapping[str, Any]]) -> dict[str, Tile]:
         by_note: dict[str, int] = {}
         by_priority: dict[str, int] = {}
         for row in rows:
-            text = next(t for r, t in state.reasons.items() if r == row["reason"])
+            text = note(row["phase"], row["reason"])
             by_note[text] = by_note.get(text, 0) + row["count"]
             word = Priority(row["priority"]).word
             by_priority[word] = by_priority.get(word, 0) + row["count"]

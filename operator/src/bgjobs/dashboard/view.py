@@ -218,7 +218,12 @@ def resource(row: Row) -> BackgroundJob:
             creation_timestamp=row["created_at"],
         ),
         spec=read,
-        status=Status(phase=Phase(row["phase"]), reason=Reason(row["reason"]), run=row["run"]),
+        status=Status(
+            phase=Phase(row["phase"]),
+            reason=Reason(row["reason"]),
+            run=row["run"],
+            attempts_total=row["attempts_total"],
+        ),
     )
 
 
@@ -229,10 +234,10 @@ def commands(job: BackgroundJob, operator_namespace: str, node: str | None) -> l
     found = list(remedies(job.status, writer, Holds(deadline_seconds=deadline, node=node)))
     if not job.status.finished:
         found += [writer.cancel(), writer.logs("-f")]
-    elif job.status.phase is not Phase.SUCCEEDED:
+    elif job.status.phase is not Phase.SUCCEEDED and job.status.attempts_total:
         found.append(writer.logs())
     explain = writer.kubectl("bgjob", "explain", job.metadata.name)
-    if not job.status.finished:
+    if not job.status.finished and job.status.phase is not Phase.RUNNING:
         found.append(Remedy(what="ask why it does not run", bgjob=explain))
     unique = {(each.bgjob, each.kubectl): each for each in found}
     return list(unique.values())

@@ -26,15 +26,13 @@ class _Button(NamedTuple):
 
 
 def buttons(visit: Visit, row: Mapping[str, Any]) -> list[_Button]:
+    """What can be done with a job as it is now."""
+    verbs = [verb for verb, change in CHANGES.items() if row["phase"] in change.phases]
+    if row["deleted_at"] or not verbs:
+        return []
     may = cluster.may_patch(visit.its.client, visit.viewer.token, row["namespace"])
     forbidden = f"You may not patch BackgroundJobs in namespace {row['namespace']}."
-    gone = "It is gone from the cluster."
-    found = []
-    for verb, change in CHANGES.items():
-        if row["phase"] not in change.phases:
-            continue
-        found.append(_Button(verb, gone if row["deleted_at"] else "" if may else forbidden))
-    return found
+    return [_Button(verb, "" if may else forbidden) for verb in verbs]
 
 
 def _change(visit: Visit, verb: str) -> Change:

@@ -89,6 +89,8 @@ def error(visit: Visited, group: str) -> Response:
                 Series("Failed jobs", "f-failed", "bar", failed),
             ],
             "Failures of this group over time",
+            width=560,
+            height=150,
         ),
         lines=[view.line(row) for row in rows],
         wanted=wanted,
