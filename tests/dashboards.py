@@ -1,8 +1,11 @@
 """The dashboard as a process of its own, under its own account, and those who sign in."""
 
+import base64
 import contextlib
+import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tests import operating
 from tests import server as api
 from tests.server import ROOT, Server
@@ -39,8 +45,9 @@ def install(server: Server) -> None:
     documents = [
         document
         for name in ("bgjobs-admin", "bgjobs-viewer", "bgjobs-submitter", "bgjobs-looker")
-        for document in _account(name)
+        for document in _account(name, name)
     ]
+    documents += _account("bgjobs-leaver", "bgjobs-looker")
     # Somebody who may look at the dashboard, and change nothing.
     rule = {"apiGroups": ["bgjobs.dev"], "resources": ["dashboards"], "verbs": ["get"]}
     documents.append(
@@ -56,7 +63,13 @@ def install(server: Server) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _account(name: str) -> list[Any]:
+def take_away(server: Server, account: str) -> None:
+    """What the account may do."""
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/test-{account}"
+    assert api.request(server, "DELETE", path).status == 200
+
+
+def _account(name: str, role: str) -> list[Any]:
     subject = {"kind": "ServiceAccount", "name": name, "namespace": _NAMESPACE}
     return [
         {
@@ -71,7 +84,7 @@ def _account(name: str) -> list[Any]:
             "roleRef": {
                 "apiGroup": "rbac.authorization.k8s.io",
                 "kind": "ClusterRole",
-                "name": name,
+                "name": role,
             },
             "subjects": [subject],
         },
@@ -89,6 +102,24 @@ def token(server: Server, account: str, seconds: int = 3600) -> str:
     answer = api.request(server, "POST", path, request)
     assert answer.status == 201, answer.message
     return str(answer.body["status"]["token"])
+
+
+def expiring(server: Server, token: str, seconds: float) -> str:
+    """The same token, signed again so that it expires then: kubectl asks for 10 minutes or more."""
+    header, payload, _ = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    now = int(time.time())
+    claims |= {"exp": int(now + seconds), "iat": now - 3600, "nbf": now - 3600}
+    signed = f"{header}.{_base64url(json.dumps(claims).encode())}"
+    pem = (server.control_plane.ca.parent / "service-accounts.key").read_bytes()
+    key = serialization.load_pem_private_key(pem, password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    parts = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+    return f"{signed}.{_base64url(b''.join(part.to_bytes(32, 'big') for part in parts))}"
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 @contextlib.contextmanager

@@ -111,6 +111,17 @@ def refusing(admin: sa.Engine, user: str) -> Iterator[None]:
             connection.exec_driver_sql(f"ALTER USER {user} ACCOUNT UNLOCK")
 
 
+@contextmanager
+def locked(admin: sa.Engine, table: str) -> Iterator[None]:
+    """Makes the database slow: who else reads or writes the table waits until the block ends."""
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"LOCK TABLES {table} WRITE")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql("UNLOCK TABLES")
+
+
 def _install(data: Path) -> None:
     done = subprocess.run(
         [
