@@ -22,6 +22,7 @@ from bgjobs.dashboard.filters import utc_now
 from bgjobs.mirror.schema import ATTEMPTS, JOB_LABELS, LOG_TAILS
 
 _ADMIN, _LOOKER, _LEAVER = "bgjobs-admin", "bgjobs-looker", "bgjobs-leaver"
+_ANSWERS_WITHIN_S = 60
 _ENDS_WITHIN_S = 3 * CURRENT_FOR_SECONDS
 _MANY = 30
 """More requests than the dashboard has connections to the database, fewer than it has threads."""
@@ -95,7 +96,14 @@ def _badge(page: Page, state: str) -> Any:
 
 
 def _get(dashboard: Dashboard, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
-    return urllib3.request("GET", dashboard.url + path, headers=headers, redirect=False)
+    return urllib3.request(
+        "GET",
+        dashboard.url + path,
+        headers=headers,
+        redirect=False,
+        retries=False,
+        timeout=_ANSWERS_WITHIN_S,
+    )
 
 
 @pytest.mark.parametrize("path", [*_PAGES, "/jobs/x", "/api/v1/jobs"])
