@@ -59,7 +59,7 @@ _PAGES: dict[str, Callable[[sa.Connection], object]] = {
 def engine(mariadb: int) -> Iterator[sa.Engine]:
     engine = sa.create_engine(fresh_database(mariadb))
     upgrade(engine)
-    fill(engine, _JOBS)
+    fill(engine, _JOBS, rolled_up=timedelta(days=1))
     yield engine
     engine.dispose()
 
