@@ -122,7 +122,8 @@ def test_no_list_scans_whatever_it_is_filtered_by(engine: sa.Engine) -> None:
     scanning = [
         (wanted.query(), found)
         for wanted in combinations
-        if (found := scans(engine, partial(queries.page, wanted=wanted, now=_NOW)))
+        for query in (queries.page, queries.counts)
+        if (found := scans(engine, partial(query, wanted=wanted, now=_NOW)))
     ]
     assert scanning == []
 
@@ -136,8 +137,31 @@ def test_no_list_scans_whatever_it_is_filtered_by(engine: sa.Engine) -> None:
     ],
 )
 def test_a_list_in_order_reads_a_page_and_no_more(engine: sa.Engine, wanted: Filter) -> None:
+    read, page = _reading(engine, wanted)
+    assert len(page.rows) == queries.PAGE_ROWS
+    assert read <= _A_PAGE_ROWS
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param({"class_": "shop.jobs.Class49"}, id="a rare class"),
+        pytest.param({"namespace": "team-19"}, id="a rare namespace"),
+        pytest.param({"state": "Queued"}, id="a rare state"),
+        pytest.param({"labels": (("customer", "77"),)}, id="a rare label"),
+    ],
+)
+def test_many_jobs_of_a_name_and_few_of_something_else_begin_with_the_few(
+    engine: sa.Engine, others: dict[str, Any]
+) -> None:
+    read, _ = _reading(engine, Filter(name="mail", **others))
+    assert read <= _JOBS // 10
+
+
+def _reading(engine: sa.Engine, wanted: Filter) -> tuple[int, queries.Page]:
+    """How many entries of tables and indexes the page read."""
     with engine.connect() as connection:
         connection.exec_driver_sql("FLUSH STATUS")
-        assert len(queries.page(connection, wanted, _NOW)) == queries.PAGE_ROWS + 1
+        page = queries.page(connection, wanted, _NOW)
         read = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
-        assert sum(int(count) for _, count in read) <= _A_PAGE_ROWS
+        return sum(int(count) for _, count in read), page

@@ -40,6 +40,7 @@ def test_a_time_is_as_short_as_it_is_clear(time: datetime, want: str) -> None:
 
 def test_counting_stops() -> None:
     assert (words.number(10_000), words.number(10_001)) == ("10,000", "10,000+")
+    assert words.number(1_204, is_exact=False) == "1,204+"
 
 
 @pytest.mark.parametrize(

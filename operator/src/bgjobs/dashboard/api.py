@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bgjobs.dashboard import queries, view
 from bgjobs.dashboard.context import Admitted, Connected
-from bgjobs.dashboard.filters import PERIODS, Cursor, Filter, utc_now
+from bgjobs.dashboard.filters import PERIODS, Filter, utc_now
 from bgjobs.dashboard.states import STATES, state_of
 
 router = APIRouter(prefix="/api/v1")
@@ -49,7 +49,7 @@ class Job(BaseModel):
 class JobPage(BaseModel):
     jobs: list[Job]
     before: str | None
-    """The next page's `before`; null on the last one."""
+    """The next page's `before`; null on the last one. Pages before it may be short, too."""
 
 
 class Attempt(BaseModel):
@@ -120,11 +120,11 @@ class Wanted(BaseModel):
 def jobs(_: Admitted, connection: Connected, given: Annotated[Wanted, Query()]) -> JobPage:
     """The newest jobs that fit, 25 at once."""
     wanted, now = Filter.parse(given.model_dump(by_alias=True)), utc_now()
-    rows = queries.page(connection, wanted, now)
-    shown = rows[: queries.PAGE_ROWS]
-    last = shown[-1] if len(rows) > len(shown) else None
-    cursor = str(Cursor(last["created_at"], last["uid"])) if last else None
-    return JobPage(jobs=[Job.model_validate(_job(row)) for row in shown], before=cursor)
+    found = queries.page(connection, wanted, now)
+    return JobPage(
+        jobs=[Job.model_validate(_job(row)) for row in found.rows],
+        before=None if found.older is None else str(found.older),
+    )
 
 
 @router.get("/jobs/{uid}")

@@ -1,15 +1,19 @@
 """What the pages read of the mirror. Nothing here scans: each query is served by an index.
 
-Lists page by keyset, newest first, and counts stop at COUNTED_TO. A filter that no index holds
-together with the others (labels, the beginning of a name, an error group) searches the newest
-COUNTED_TO jobs that it holds alone for.
+Lists page by keyset, newest first, and counts stop at COUNTED_TO. Equalities (state, reason,
+priority, class, namespace) have an index in that order whatever their combination. Each label, an
+error group and the beginning of a name have one of their own, which no other filter is in: a list
+of several reads the way that has the fewest jobs and looks each of them up for the others. Where
+every way is long and few jobs have all that is asked for, it says how far it has looked, and the
+next page goes on from there: it leaves out nothing.
 """
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from bgjobs.dashboard.filters import Cursor, Filter
@@ -35,9 +39,15 @@ MAX_ATTEMPTS = 200
 """Of one job that are shown, the latest."""
 UNFINISHED = tuple(str(p) for p in (Phase.PENDING, Phase.RETRYING, Phase.RUNNING, Phase.CANCELLING))
 
+_LOOKED_AT = (250, 5_000, 50_000)
+"""Entries of a way, at most: few suffice nearly always, and the last take half a second."""
+_SORTED = 1_000_000
+"""Entries that are all read in the end where they are only to be put in order."""
+
 _J = JOBS.c
 Row = dict[str, Any]
 Rows = list[Row]
+_Conditions = Sequence[sa.ColumnElement[bool]]
 
 
 def meta(connection: sa.Connection) -> Row | None:
@@ -52,34 +62,82 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Rows:
 # The list.
 
 
-def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Rows:
-    """The jobs of one page and one more, if there are any."""
-    keys = _keys(wanted, now, PAGE_ROWS + 1).subquery()
-    query = (
-        sa.select(JOBS, JOB_DETAILS.c.result)
-        .join(keys, keys.c.uid == _J.uid)
-        .outerjoin(JOB_DETAILS, JOB_DETAILS.c.uid == _J.uid)
-        .order_by(_J.created_at.desc(), _J.uid.desc())
-    )
-    return _rows(connection, query)
+class Page(NamedTuple):
+    """Jobs of a list, newest first."""
+
+    rows: Rows
+    older: Cursor | None
+    """Where the next page begins, if there may be one."""
+    searched_to: datetime | None
+    """How far back it looked, where it stopped before the page was full."""
 
 
-def counts(
-    connection: sa.Connection, wanted: Filter, now: datetime
-) -> Mapping[tuple[str, str], int]:
-    """How many jobs there are of each phase and reason, whatever state is asked for."""
-    if (found := _candidates(wanted, now)) is not None:
-        one = sa.select(_J.phase, _J.reason, sa.func.count().label("count"))
-        query: sa.Select[Any] | sa.CompoundSelect[Any] = (
-            one.join(found, found.c.uid == _J.uid)
-            .where(*_equal(wanted))
-            .group_by(_J.phase, _J.reason)
+class Counts(NamedTuple):
+    """How many jobs there are of each phase and reason."""
+
+    by_pair: Mapping[tuple[str, str], int]
+    is_exact: bool
+    """Else there are at least so many."""
+
+
+class _Way(NamedTuple):
+    """The jobs that some of the filters hold for, by an index, and what is left to check."""
+
+    table: sa.FromClause
+    stretches: Sequence[_Conditions]
+    """Of the index; each is in the list's order."""
+    checks: _Conditions = ()
+    is_in_order: bool = True
+    """Else its only stretch is not in the list's order, and is read as a whole or not at all."""
+
+    @property
+    def order(self) -> list[sa.UnaryExpression[Any]]:
+        return [self.table.c.created_at.desc(), self.table.c.uid.desc()]
+
+
+def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Page:
+    """The jobs after `wanted.before`."""
+    for most in _LOOKED_AT:
+        way, end = _shortest_way(connection, wanted, now, most)
+        keys = _keys(way, wanted, now, end, PAGE_ROWS + 1).subquery()
+        query = (
+            sa.select(JOBS, JOB_DETAILS.c.result)
+            .join(keys, keys.c.uid == _J.uid)
+            .outerjoin(JOB_DETAILS, JOB_DETAILS.c.uid == _J.uid)
+            .order_by(_J.created_at.desc(), _J.uid.desc())
         )
-    else:
+        rows = _rows(connection, query)
+        if len(rows) > PAGE_ROWS:
+            last = rows[PAGE_ROWS - 1]
+            return Page(rows[:PAGE_ROWS], Cursor(last["created_at"], last["uid"]), None)
+        if end is None:
+            break
+    return Page(rows, end, end and end.created_at)
+
+
+def counts(connection: sa.Connection, wanted: Filter, now: datetime) -> Counts:
+    """Of all pages, whatever state is asked for."""
+    wanted = msgspec.structs.replace(wanted, state=None, reason=None, before=None)
+    if not _is_search(wanted):
         pairs = [pair for state in STATES.values() for pair in state.pairs]
-        query = sa.union_all(*(_count(wanted, now, *pair) for pair in pairs))
-    rows = connection.execute(query)
-    return {(row.phase, row.reason): row[2] for row in rows if row[2]}
+        each = sa.union_all(*(_count(wanted, now, *pair) for pair in pairs))
+        rows = connection.execute(each)
+        return Counts({(row.phase, row.reason): row[2] for row in rows if row[2]}, is_exact=True)
+    for most in _LOOKED_AT[:2]:
+        way, end = _shortest_way(connection, wanted, now, most)
+        if end is None:
+            break
+    keys = _keys(way, wanted, now, end).subquery()
+    query = (
+        # Or the optimizer may begin with all the jobs of a class.
+        sa.select(_J.phase, _J.reason, sa.func.count())
+        .select_from(keys.join(JOBS, keys.c.uid == _J.uid))
+        .group_by(_J.phase, _J.reason)
+        .prefix_with("STRAIGHT_JOIN", dialect="mysql")
+        .prefix_with("STRAIGHT_JOIN", dialect="mariadb")
+    )
+    found = {(row.phase, row.reason): row[2] for row in connection.execute(query)}
+    return Counts(found, is_exact=end is None)
 
 
 def _count(wanted: Filter, now: datetime, phase: Phase, reason: Reason) -> sa.Select[Any]:
@@ -90,8 +148,8 @@ def _count(wanted: Filter, now: datetime, phase: Phase, reason: Reason) -> sa.Se
             _J.phase == phase,
             _J.reason == reason,
             _J.priority.in_(_priorities(wanted)),
-            *_equal(wanted),
-            *_recent(_J.created_at, wanted, now),
+            *_same(JOBS, wanted),
+            *_window(JOBS, wanted, now),
         )
         .limit(COUNTED_TO + 1)
         .subquery()
@@ -103,37 +161,193 @@ def _count(wanted: Filter, now: datetime, phase: Phase, reason: Reason) -> sa.Se
     )
 
 
-def _keys(wanted: Filter, now: datetime, rows: int) -> sa.Select[Any]:
-    """The uids of a page, in its order."""
-    if (found := _candidates(wanted, now)) is not None:
-        query = (
-            sa.select(_J.uid, _J.created_at)
-            .join(found, found.c.uid == _J.uid)
-            .where(*_equal(wanted), *_of_state(wanted), *_after(_J.created_at, _J.uid, wanted))
-        )
-        return query.order_by(_J.created_at.desc(), _J.uid.desc()).limit(rows)
-    # One select for each combination that the index's leading columns have, merged.
-    parts = [
-        sa.select(_J.uid, _J.created_at)
-        .where(
-            *conditions,
-            *_equal(wanted),
-            *_recent(_J.created_at, wanted, now),
-            *_after(_J.created_at, _J.uid, wanted),
-        )
-        .order_by(_J.created_at.desc(), _J.uid.desc())
-        .limit(rows)
-        for conditions in _combinations(wanted)
+# How a list's jobs are found.
+
+
+def _is_search(wanted: Filter) -> bool:
+    """Whether there is a filter that the indexes of equalities do not have."""
+    return bool(wanted.labels or wanted.error or wanted.name)
+
+
+def _shortest_way(
+    connection: sa.Connection, wanted: Filter, now: datetime, most: int
+) -> tuple[_Way, Cursor | None]:
+    """The way to read, and how far for so many of its entries; None: all of it is no more.
+
+    Of ways that are longer, the one whose entries reach the furthest back.
+    """
+    by_equality = _by_equality(wanted)
+    if not _is_search(wanted):
+        return by_equality, None
+    found = []
+    for way in (*_searches(wanted), by_equality):
+        end = _end(connection, way, wanted, now, most)
+        if end is None:
+            return way, None
+        if way.is_in_order:
+            found.append((end, way))
+    end, way = min(found, key=lambda each: each[0])
+    return way, end
+
+
+def _end(
+    connection: sa.Connection, way: _Way, wanted: Filter, now: datetime, most: int
+) -> Cursor | None:
+    """Where so many first entries of a way end; None if there are no more."""
+    columns = way.table.c
+    query = _select(way, columns.created_at, columns.uid)
+    if not way.is_in_order:
+        [stretch] = way.stretches
+        if most == _LOOKED_AT[-1] and not way.checks:
+            most = _SORTED
+        beyond = query.where(*stretch).limit(1).offset(most)
+        row = connection.execute(beyond).first()
+        return None if row is None else Cursor(*row)
+    each = most // len(way.stretches)
+    ends = [
+        query.where(*stretch, *_window(way.table, wanted, now))
+        .order_by(*way.order)
+        .limit(1)
+        .offset(each)
+        for stretch in way.stretches
     ]
+    rows = connection.execute(_merged(ends))
+    return max((Cursor(*row) for row in rows), default=None)
+
+
+def _keys(
+    way: _Way, wanted: Filter, now: datetime, end: Cursor | None, rows: int | None = None
+) -> sa.Select[Any]:
+    """The uids of the first jobs of a way that have all that is wanted, in the list's order."""
+    columns = way.table.c
+    query = _select(way, columns.created_at, columns.uid)
+    if way.table is ATTEMPTS:
+        query = query.group_by(columns.created_at, columns.uid)  # a job may have failed twice
+    within = (*_window(way.table, wanted, now), *_down_to(way.table, end))
+    parts = [query.where(*stretch, *within, *way.checks) for stretch in way.stretches]
+    if rows is None:
+        return _merged(parts)
+    parts = [part.order_by(*way.order).limit(rows) for part in parts]
+    merged = _merged(parts)
+    if len(parts) > 1:
+        inner = merged.selected_columns
+        merged = merged.order_by(inner.created_at.desc(), inner.uid.desc()).limit(rows)
+    return merged
+
+
+def _select(way: _Way, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    query = sa.select(*columns)
+    if way.is_in_order:
+        return query
+    # Or the optimizer may read all jobs in the list's order and check their names.
+    hint = "FORCE INDEX (jobs_by_name)"
+    return query.with_hint(way.table, hint, "mysql").with_hint(way.table, hint, "mariadb")
+
+
+def _merged(parts: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
     if len(parts) == 1:
         return parts[0]
     # MariaDB wants a derived table around each.
-    merged = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery()
-    query = sa.select(merged.c.uid, merged.c.created_at)
-    return query.order_by(merged.c.created_at.desc(), merged.c.uid.desc()).limit(rows)
+    return sa.select(sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery())
 
 
-def _combinations(wanted: Filter) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
+def _by_equality(wanted: Filter) -> _Way:
+    same = _same(JOBS, wanted)
+    checks = [*_label_checks(JOBS, wanted.labels), *_error_check(JOBS, wanted)]
+    if wanted.name:
+        # Not so that an index could serve it: the optimizer would take that of names.
+        checks.append(sa.func.substr(_J.name, 1, len(wanted.name)) == wanted.name)
+    stretches = [(*conditions, *same) for conditions in _combinations(wanted)]
+    return _Way(JOBS, stretches, checks)
+
+
+def _searches(wanted: Filter) -> Iterator[_Way]:
+    """A way for each filter that has an index of its own."""
+    for number, (name, value) in enumerate(wanted.labels):
+        table = JOB_LABELS
+        others = [*wanted.labels[:number], *wanted.labels[number + 1 :]]
+        checks = (
+            *_job_check(table, wanted),
+            *_label_checks(table, others),
+            *_error_check(table, wanted),
+        )
+        yield _Way(table, [(table.c.name == name, table.c.value == value)], checks)
+    if wanted.error:
+        checks = (*_job_check(ATTEMPTS, wanted), *_label_checks(ATTEMPTS, wanted.labels))
+        yield _Way(ATTEMPTS, [(ATTEMPTS.c.error_group == wanted.error,)], checks)
+    if wanted.name:
+        checks = (
+            *_same(JOBS, wanted),
+            *_of_state(JOBS, wanted),
+            *_label_checks(JOBS, wanted.labels),
+            *_error_check(JOBS, wanted),
+        )
+        yield _Way(JOBS, [_begins_with(JOBS, wanted.name)], checks, is_in_order=False)
+
+
+# What is checked of an entry of a way. Each is a scalar subquery by its table's key, which an
+# optimizer does not turn round to begin with.
+
+
+def _job_check(table: sa.FromClause, wanted: Filter) -> _Conditions:
+    its = JOBS.alias("its_job")
+    conditions = [*_same(its, wanted), *_of_state(its, wanted)]
+    if wanted.name:
+        conditions += _begins_with(its, wanted.name)
+    if not conditions:
+        return []
+    return [_has(sa.select(sa.literal(1)).where(its.c.uid == table.c.uid, *conditions))]
+
+
+def _label_checks(table: sa.FromClause, labels: Sequence[tuple[str, str]]) -> _Conditions:
+    checks = []
+    for name, value in labels:
+        its = JOB_LABELS.alias("its_label")
+        query = sa.select(its.c.value).where(its.c.uid == table.c.uid, its.c.name == name)
+        checks.append(query.scalar_subquery() == value)
+    return checks
+
+
+def _error_check(table: sa.FromClause, wanted: Filter) -> _Conditions:
+    if wanted.error is None:
+        return []
+    its = ATTEMPTS.alias("its_attempt")
+    query = sa.select(sa.literal(1)).where(
+        its.c.uid == table.c.uid, its.c.error_group == wanted.error
+    )
+    return [_has(query.limit(1))]
+
+
+def _has(query: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    return query.scalar_subquery() == 1
+
+
+def _begins_with(table: sa.FromClause, name: str) -> _Conditions:
+    return [table.c.name >= name, table.c.name < name + "\U0010ffff"]
+
+
+def _same(table: sa.FromClause, wanted: Filter) -> _Conditions:
+    pairs = (("class", wanted.class_), ("namespace", wanted.namespace))
+    return [table.c[name] == value for name, value in pairs if value]
+
+
+def _of_state(table: sa.FromClause, wanted: Filter) -> _Conditions:
+    conditions = []
+    if wanted.priority:
+        conditions.append(table.c.priority == wanted.priority)
+    if wanted.state or wanted.reason:
+        conditions += _in(table, _pairs(wanted))
+    return conditions
+
+
+def _in(table: sa.FromClause, pairs: Collection[tuple[Phase, Reason]]) -> _Conditions:
+    return [
+        table.c.phase.in_(sorted({str(phase) for phase, _ in pairs})),
+        table.c.reason.in_(sorted({str(reason) for _, reason in pairs})),
+    ]
+
+
+def _combinations(wanted: Filter) -> Iterator[_Conditions]:
     """Equalities that lead to one stretch of an index each, and together to what is wanted."""
     if wanted.state is None and wanted.reason is None:
         if wanted.class_ or wanted.namespace or wanted.priority:
@@ -156,90 +370,22 @@ def _priorities(wanted: Filter) -> list[int]:
     return [wanted.priority] if wanted.priority else [int(each) for each in Priority]
 
 
-def _candidates(wanted: Filter, now: datetime) -> sa.Subquery | None:
-    """The newest jobs that a filter holds for which has an index of its own."""
-    table: sa.Table
-    if wanted.labels:
-        (name, value), *others = wanted.labels
-        table = JOB_LABELS
-        conditions = [table.c.name == name, table.c.value == value]
-        for number, (other, its) in enumerate(others):
-            also = JOB_LABELS.alias(f"label_{number}")
-            conditions.append(
-                sa.exists().where(
-                    also.c.uid == table.c.uid, also.c.name == other, also.c.value == its
-                )
-            )
-    elif wanted.error:
-        table = ATTEMPTS
-        conditions = [table.c.error_group == wanted.error]
-    elif wanted.name:
-        table = JOBS
-        end = wanted.name + "\U0010ffff"
-        conditions = [table.c.name >= wanted.name, table.c.name < end]
-    else:
-        return None
-    columns = table.c
-    query = sa.select(columns.uid, columns.created_at).where(
-        *conditions, *_recent(columns.created_at, wanted, now)
-    )
-    if table is not JOBS:
-        query = query.where(*_after(columns.created_at, columns.uid, wanted)).order_by(
-            columns.created_at.desc(), columns.uid.desc()
-        )
-    found = query.limit(COUNTED_TO).subquery()
-    return sa.select(found.c.uid).distinct().subquery()
-
-
-def _equal(wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if wanted.class_:
-        conditions.append(_J["class"] == wanted.class_)
-    if wanted.namespace:
-        conditions.append(_J.namespace == wanted.namespace)
-    if wanted.labels or wanted.error or wanted.name:
-        conditions.append(_J.priority.in_(_priorities(wanted)))
-        if wanted.name:
-            conditions.append(_J.name.startswith(wanted.name, autoescape=True))
-    if wanted.labels and wanted.error:
-        attempts = ATTEMPTS.c
-        conditions.append(
-            sa.exists().where(attempts.uid == _J.uid, attempts.error_group == wanted.error)
-        )
+def _window(table: sa.FromClause, wanted: Filter, now: datetime) -> _Conditions:
+    """Since when, and beyond the last row of the page before, in the form that an index serves."""
+    created_at, uid = table.c.created_at, table.c.uid
+    since, before = wanted.since(now), wanted.before
+    conditions = [created_at >= since] if since else []
+    if before:
+        conditions.append(created_at <= before.created_at)
+        conditions.append(sa.or_(created_at < before.created_at, uid < before.uid))
     return conditions
 
 
-def _of_state(wanted: Filter) -> list[sa.ColumnElement[bool]]:
-    if wanted.state is None and wanted.reason is None:
+def _down_to(table: sa.FromClause, end: Cursor | None) -> _Conditions:
+    if end is None:
         return []
-    return _in(_pairs(wanted))
-
-
-def _in(pairs: Collection[tuple[Phase, Reason]]) -> list[sa.ColumnElement[bool]]:
-    return [
-        _J.phase.in_({str(phase) for phase, _ in pairs}),
-        _J.reason.in_({str(reason) for _, reason in pairs}),
-    ]
-
-
-def _recent(
-    created_at: sa.ColumnElement[datetime], wanted: Filter, now: datetime
-) -> list[sa.ColumnElement[bool]]:
-    since = wanted.since(now)
-    return [created_at >= since] if since else []
-
-
-def _after(
-    created_at: sa.ColumnElement[datetime], uid: sa.ColumnElement[str], wanted: Filter
-) -> list[sa.ColumnElement[bool]]:
-    """Beyond the last row of the page before, in the form that an index serves."""
-    if wanted.before is None:
-        return []
-    cursor: Cursor = wanted.before
-    return [
-        created_at <= cursor.created_at,
-        sa.or_(created_at < cursor.created_at, uid < cursor.uid),
-    ]
+    created_at, uid = table.c.created_at, table.c.uid
+    return [created_at >= end.created_at, sa.or_(created_at > end.created_at, uid >= end.uid)]
 
 
 def choices(connection: sa.Connection) -> tuple[list[str], list[str]]:
@@ -420,7 +566,7 @@ def slots(connection: sa.Connection) -> list[tuple[str, int]]:
     ]
     query = (
         sa.select(_J["class"], sa.func.count().label("count"))
-        .where(*_in(pairs), _J.deleted_at.is_(None))
+        .where(*_in(JOBS, pairs), _J.deleted_at.is_(None))
         .group_by(_J["class"])
         .order_by(sa.desc("count"), _J["class"])
     )
@@ -432,7 +578,7 @@ def waiting(connection: sa.Connection, states: Sequence[str], rows: int) -> Rows
     pairs = [pair for name in states for pair in STATES[name].pairs]
     query = (
         sa.select(JOBS)
-        .where(*_in(pairs), _J.deleted_at.is_(None))
+        .where(*_in(JOBS, pairs), _J.deleted_at.is_(None))
         .order_by(_J.priority, _J.could_start_at, _J.uid)
         .limit(rows)
     )

@@ -42,9 +42,11 @@ def size(count: float) -> str:
     return f"{count:.1f}".removesuffix(".0") + " Gi"
 
 
-def number(count: int) -> str:
-    """1,204; from where counting stops, 10,000+."""
-    return f"{COUNTED_TO:,}+" if count > COUNTED_TO else f"{count:,}"
+def number(count: int, is_exact: bool = True) -> str:
+    """1,204; where there may be more, 1,204+; from where counting stops, 10,000+."""
+    if count > COUNTED_TO:
+        return f"{COUNTED_TO:,}+"
+    return f"{count:,}" if is_exact else f"{count:,}+"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

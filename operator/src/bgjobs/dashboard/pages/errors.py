@@ -67,10 +67,10 @@ def error(visit: Visited, group: str) -> Response:
     ]
     attempts = shape.series(buckets, statistics.total("attempts"))
     failed = shape.series(buckets, statistics.total("failed"))
-    rows = queries.page(visit.connection, wanted, now)[:10]
+    rows = queries.page(visit.connection, wanted, now).rows[:10]
     failed_so = [
         row
-        for row in queries.page(visit.connection, Filter(error=group, state="Failed"), now)
+        for row in queries.page(visit.connection, Filter(error=group, state="Failed"), now).rows
         if row["error_group"] == group and row["deleted_at"] is None
     ]
     log = queries.log_tail(visit.connection, latest["uid"], latest["run"], latest["attempt"])

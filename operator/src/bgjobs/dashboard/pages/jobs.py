@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from bgjobs.dashboard import queries, view
 from bgjobs.dashboard.context import Visit, Visited
-from bgjobs.dashboard.filters import PERIODS, Cursor, Filter, FilterError, utc_now
+from bgjobs.dashboard.filters import PERIODS, Filter, FilterError, utc_now
 from bgjobs.dashboard.states import STATES, State
 
 router = APIRouter()
@@ -21,20 +21,20 @@ def jobs(visit: Visited) -> Response:
         raise FilterError(f"{columns!r} are no columns: use all, or leave it out.")
     wanted = Filter.parse(query)
     now = utc_now()
-    rows = queries.page(visit.connection, wanted, now)
-    found = queries.counts(visit.connection, wanted, now)
+    found = queries.page(visit.connection, wanted, now)
+    counts = queries.counts(visit.connection, wanted, now)
     classes, namespaces = queries.choices(visit.connection)
-    shown = rows[: queries.PAGE_ROWS]
-    last = shown[-1] if len(rows) > len(shown) else None
     return visit.page(
         "jobs.html",
         wanted=wanted,
-        lines=[view.line(row) for row in shown],
+        lines=[view.line(row) for row in found.rows],
         columns=columns,
-        parameters=_parameters(visit, [row["uid"] for row in shown]) if columns else {},
-        counts={name: _counts(state, found) for name, state in STATES.items()},
-        total=sum(found.values()),
-        older=Cursor(last["created_at"], last["uid"]) if last else None,
+        parameters=_parameters(visit, [row["uid"] for row in found.rows]) if columns else {},
+        counts={name: _counts(state, counts.by_pair) for name, state in STATES.items()},
+        total=sum(counts.by_pair.values()),
+        is_exact=counts.is_exact,
+        older=wanted.query(before=found.older) if found.older else None,
+        searched_to=found.searched_to,
         classes=classes,
         namespaces=namespaces,
         periods=PERIODS,
