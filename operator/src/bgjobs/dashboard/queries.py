@@ -551,7 +551,6 @@ def active(connection: sa.Connection) -> Rows:
             _J.priority,
             sa.func.count().label("count"),
             sa.func.min(_J.could_start_at).label("oldest"),
-            sa.func.min(_J.next_attempt_at).label("next"),
         )
         .where(_J.phase.in_(UNFINISHED), _J.deleted_at.is_(None))
         .group_by(_J.phase, _J.reason, _J.priority)
@@ -576,9 +575,22 @@ def slots(connection: sa.Connection) -> list[tuple[str, int]]:
 def waiting(connection: sa.Connection, states: Sequence[str], rows: int) -> Rows:
     """Jobs of these states in the queue's order: by priority, then how long they could start."""
     pairs = [pair for name in states for pair in STATES[name].pairs]
+    first = [
+        sa.select(_J.uid)
+        .where(
+            _J.deleted_at.is_(None),
+            _J.phase == phase,
+            _J.reason == reason,
+            _J.priority == int(priority),
+        )
+        .order_by(_J.could_start_at, _J.uid)
+        .limit(rows)
+        for (phase, reason), priority in itertools.product(pairs, Priority)
+    ]
+    keys = _merged(first).subquery()
     query = (
         sa.select(JOBS)
-        .where(*_in(JOBS, pairs), _J.deleted_at.is_(None))
+        .join(keys, keys.c.uid == _J.uid)
         .order_by(_J.priority, _J.could_start_at, _J.uid)
         .limit(rows)
     )

@@ -16,7 +16,6 @@ class Tile(NamedTuple):
     total: int
     details: tuple[str, ...]
     oldest: datetime | None
-    next: datetime | None
 
 
 def tiles(active: Sequence[Mapping[str, Any]]) -> dict[str, Tile]:
@@ -33,7 +32,6 @@ def tiles(active: Sequence[Mapping[str, Any]]) -> dict[str, Tile]:
         parts = by_priority if state.name == "Queued" else by_note
         details = tuple(f"{words.number(n)} {text}" for text, n in parts.items() if text)
         oldest = min((row["oldest"] for row in rows if row["oldest"]), default=None)
-        upcoming = min((row["next"] for row in rows if row["next"]), default=None)
         total = sum(row["count"] for row in rows)
-        found[state.name] = Tile(state, total, details, oldest, upcoming)
+        found[state.name] = Tile(state, total, details, oldest)
     return found
