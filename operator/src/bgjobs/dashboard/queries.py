@@ -6,8 +6,12 @@ error group and the beginning of a name have one of their own, which no other fi
 of several reads the way that has the fewest jobs and looks each of them up for the others. Where
 every way is long and few jobs have all that is asked for, it says how far it has looked, and the
 next page goes on from there: it leaves out nothing.
+
+To put such statements together takes longer than to run them, so it is done once for each shape of
+a filter: what is asked for, without the values.
 """
 
+import functools
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -39,11 +43,12 @@ MAX_ATTEMPTS = 200
 """Of one job that are shown, the latest."""
 UNFINISHED = tuple(str(p) for p in (Phase.PENDING, Phase.RETRYING, Phase.RUNNING, Phase.CANCELLING))
 
-_LOOKED_AT = (250, 5_000, 50_000)
+_LOOKED_AT = (250, 2_500, 50_000)
 """Entries of a way, at most: few suffice nearly always, and the last take half a second."""
 _SORTED = 1_000_000
 """Entries that are all read in the end where they are only to be put in order."""
 
+_cached = functools.lru_cache(maxsize=2000)
 _J = JOBS.c
 Row = dict[str, Any]
 Rows = list[Row]
@@ -55,8 +60,10 @@ def meta(connection: sa.Connection) -> Row | None:
     return next(iter(_rows(connection, sa.select(META))), None)
 
 
-def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Rows:
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _rows(
+    connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+) -> Rows:
+    return [dict(row) for row in connection.execute(query, values).mappings()]
 
 
 # The list.
@@ -97,16 +104,11 @@ class _Way(NamedTuple):
 
 def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Page:
     """The jobs after `wanted.before`."""
+    shape = _shape(wanted)
     for most in _LOOKED_AT:
         way, end = _shortest_way(connection, wanted, now, most)
-        keys = _keys(way, wanted, now, end, PAGE_ROWS + 1).subquery()
-        query = (
-            sa.select(JOBS, JOB_DETAILS.c.result)
-            .join(keys, keys.c.uid == _J.uid)
-            .outerjoin(JOB_DETAILS, JOB_DETAILS.c.uid == _J.uid)
-            .order_by(_J.created_at.desc(), _J.uid.desc())
-        )
-        rows = _rows(connection, query)
+        query = _page_query(shape, way, end is not None)
+        rows = _rows(connection, query, _values(wanted, now, end))
         if len(rows) > PAGE_ROWS:
             last = rows[PAGE_ROWS - 1]
             return Page(rows[:PAGE_ROWS], Cursor(last["created_at"], last["uid"]), None)
@@ -115,20 +117,37 @@ def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Page:
     return Page(rows, end, end and end.created_at)
 
 
+@_cached
+def _page_query(shape: Filter, way: int, is_part: bool) -> sa.Select[Any]:
+    keys = _keys(shape, way, is_part, PAGE_ROWS + 1).subquery()
+    return (
+        sa.select(JOBS, JOB_DETAILS.c.result)
+        .join(keys, keys.c.uid == _J.uid)
+        .outerjoin(JOB_DETAILS, JOB_DETAILS.c.uid == _J.uid)
+        .order_by(_J.created_at.desc(), _J.uid.desc())
+    )
+
+
 def counts(connection: sa.Connection, wanted: Filter, now: datetime) -> Counts:
     """Of all pages, whatever state is asked for."""
     wanted = msgspec.structs.replace(wanted, state=None, reason=None, before=None)
-    if not _is_search(wanted):
-        pairs = [pair for state in STATES.values() for pair in state.pairs]
-        each = sa.union_all(*(_count(wanted, now, *pair) for pair in pairs))
-        rows = connection.execute(each)
-        return Counts({(row.phase, row.reason): row[2] for row in rows if row[2]}, is_exact=True)
-    for most in _LOOKED_AT[:2]:
-        way, end = _shortest_way(connection, wanted, now, most)
-        if end is None:
-            break
-    keys = _keys(way, wanted, now, end).subquery()
-    query = (
+    end, shape = None, _shape(wanted)
+    if _is_search(wanted):
+        for most in _LOOKED_AT[:2]:
+            way, end = _shortest_way(connection, wanted, now, most)
+            if end is None:
+                break
+        query = _searched_counts_query(shape, way, end is not None)
+    else:
+        query = _counts_query(shape)
+    rows = connection.execute(query, _values(wanted, now, end))
+    return Counts({(row.phase, row.reason): row[2] for row in rows if row[2]}, end is None)
+
+
+@_cached
+def _searched_counts_query(shape: Filter, way: int, is_part: bool) -> sa.Select[Any]:
+    keys = _keys(shape, way, is_part).subquery()
+    return (
         # Or the optimizer may begin with all the jobs of a class.
         sa.select(_J.phase, _J.reason, sa.func.count())
         .select_from(keys.join(JOBS, keys.c.uid == _J.uid))
@@ -136,20 +155,25 @@ def counts(connection: sa.Connection, wanted: Filter, now: datetime) -> Counts:
         .prefix_with("STRAIGHT_JOIN", dialect="mysql")
         .prefix_with("STRAIGHT_JOIN", dialect="mariadb")
     )
-    found = {(row.phase, row.reason): row[2] for row in connection.execute(query)}
-    return Counts(found, is_exact=end is None)
 
 
-def _count(wanted: Filter, now: datetime, phase: Phase, reason: Reason) -> sa.Select[Any]:
+@_cached
+def _counts_query(shape: Filter) -> sa.Select[Any]:
+    pairs = [pair for state in STATES.values() for pair in state.pairs]
+    each = sa.union_all(*(_count(shape, *pair) for pair in pairs)).subquery()
+    return sa.select(each)
+
+
+def _count(shape: Filter, phase: Phase, reason: Reason) -> sa.Select[Any]:
     # Each priority, so that the index's next column, the time, bounds what is counted.
     some = (
         sa.select(sa.literal(1))
         .where(
             _J.phase == phase,
             _J.reason == reason,
-            _J.priority.in_(_priorities(wanted)),
-            *_same(JOBS, wanted),
-            *_window(JOBS, wanted, now),
+            _J.priority.in_(_priorities(shape)),
+            *_same(JOBS, shape),
+            *_window(JOBS, shape),
         )
         .limit(COUNTED_TO + 1)
         .subquery()
@@ -169,61 +193,95 @@ def _is_search(wanted: Filter) -> bool:
     return bool(wanted.labels or wanted.error or wanted.name)
 
 
+def _shape(wanted: Filter) -> Filter:
+    """The filter without what _values has of it."""
+    return msgspec.structs.replace(
+        wanted,
+        class_=wanted.class_ and "",
+        namespace=wanted.namespace and "",
+        name=wanted.name and "",
+        labels=(("", ""),) * len(wanted.labels),
+        error=wanted.error and "",
+        created=wanted.created and "",
+        before=wanted.before and _NOWHERE,
+    )
+
+
+_NOWHERE = Cursor(datetime.min, "")
+
+
+def _values(wanted: Filter, now: datetime, end: Cursor | None) -> dict[str, Any]:
+    """Of the parameters of a statement for a filter of this shape."""
+    before, name = wanted.before or _NOWHERE, wanted.name or ""
+    labels = {
+        f"{what}_{number}": text
+        for number, label in enumerate(wanted.labels)
+        for what, text in zip(("label", "value"), label, strict=True)
+    }
+    return {
+        "class": wanted.class_,
+        "namespace": wanted.namespace,
+        "error": wanted.error,
+        "since": wanted.since(now),
+        "name": name,
+        "name_end": name + "\U0010ffff",
+        "name_length": len(name),
+        **labels,
+        "before_at": before.created_at,
+        "before_uid": before.uid,
+        "end_at": end and end.created_at,
+        "end_uid": end and end.uid,
+    }
+
+
 def _shortest_way(
     connection: sa.Connection, wanted: Filter, now: datetime, most: int
-) -> tuple[_Way, Cursor | None]:
+) -> tuple[int, Cursor | None]:
     """The way to read, and how far for so many of its entries; None: all of it is no more.
 
     Of ways that are longer, the one whose entries reach the furthest back.
     """
-    by_equality = _by_equality(wanted)
     if not _is_search(wanted):
-        return by_equality, None
-    found = []
-    for way in (*_searches(wanted), by_equality):
-        end = _end(connection, way, wanted, now, most)
+        return 0, None
+    shape, found = _shape(wanted), []
+    values = _values(wanted, now, None)
+    for number, way in enumerate(_ways(shape)):
+        is_all_sorted = not (way.is_in_order or way.checks) and most == _LOOKED_AT[-1]
+        query = _end_query(shape, number, _SORTED if is_all_sorted else most)
+        end = max((Cursor(*row) for row in connection.execute(query, values)), default=None)
         if end is None:
-            return way, None
+            return number, None
         if way.is_in_order:
-            found.append((end, way))
-    end, way = min(found, key=lambda each: each[0])
-    return way, end
+            found.append((end, number))
+    end, number = min(found)
+    return number, end
 
 
-def _end(
-    connection: sa.Connection, way: _Way, wanted: Filter, now: datetime, most: int
-) -> Cursor | None:
-    """Where so many first entries of a way end; None if there are no more."""
-    columns = way.table.c
-    query = _select(way, columns.created_at, columns.uid)
+@_cached
+def _end_query(shape: Filter, number: int, most: int) -> sa.Select[Any]:
+    """Where so many first entries of each stretch of a way end; nothing if there are no more."""
+    way = _ways(shape)[number]
+    query = _select(way, way.table.c.created_at, way.table.c.uid)
     if not way.is_in_order:
         [stretch] = way.stretches
-        if most == _LOOKED_AT[-1] and not way.checks:
-            most = _SORTED
-        beyond = query.where(*stretch).limit(1).offset(most)
-        row = connection.execute(beyond).first()
-        return None if row is None else Cursor(*row)
-    each = most // len(way.stretches)
-    ends = [
-        query.where(*stretch, *_window(way.table, wanted, now))
-        .order_by(*way.order)
-        .limit(1)
-        .offset(each)
-        for stretch in way.stretches
-    ]
-    rows = connection.execute(_merged(ends))
-    return max((Cursor(*row) for row in rows), default=None)
+        return query.where(*stretch).limit(1).offset(most)
+    window, each = _window(way.table, shape), most // len(way.stretches)
+    return _merged(
+        [
+            query.where(*stretch, *window).order_by(*way.order).limit(1).offset(each)
+            for stretch in way.stretches
+        ]
+    )
 
 
-def _keys(
-    way: _Way, wanted: Filter, now: datetime, end: Cursor | None, rows: int | None = None
-) -> sa.Select[Any]:
+def _keys(shape: Filter, number: int, is_part: bool, rows: int | None = None) -> sa.Select[Any]:
     """The uids of the first jobs of a way that have all that is wanted, in the list's order."""
+    way = _ways(shape)[number]
     columns = way.table.c
     query = _select(way, columns.created_at, columns.uid)
     if way.table is ATTEMPTS:
         query = query.group_by(columns.created_at, columns.uid)  # a job may have failed twice
-    within = (*_window(way.table, wanted, now), *_down_to(way.table, end))
+    within = [*_window(way.table, shape), *(_down_to_end(way.table) if is_part else ())]
     parts = [query.where(*stretch, *within, *way.checks) for stretch in way.stretches]
     if rows is None:
         return _merged(parts)
@@ -251,69 +309,74 @@ def _merged(parts: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
     return sa.select(sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery())
 
 
-def _by_equality(wanted: Filter) -> _Way:
-    same = _same(JOBS, wanted)
-    checks = [*_label_checks(JOBS, wanted.labels), *_error_check(JOBS, wanted)]
-    if wanted.name:
+@_cached
+def _ways(shape: Filter) -> Sequence[_Way]:
+    """One for each filter that has an index of its own, then that by the equalities."""
+    return [*_searches(shape), _by_equality(shape)]
+
+
+def _by_equality(shape: Filter) -> _Way:
+    same = _same(JOBS, shape)
+    checks = [*_label_checks(JOBS, range(len(shape.labels))), *_error_check(JOBS, shape)]
+    if shape.name is not None:
         # Not so that an index could serve it: the optimizer would take that of names.
-        checks.append(sa.func.substr(_J.name, 1, len(wanted.name)) == wanted.name)
-    stretches = [(*conditions, *same) for conditions in _combinations(wanted)]
+        length = sa.bindparam("name_length", type_=sa.Integer)
+        checks.append(sa.func.substr(_J.name, 1, length) == sa.bindparam("name"))
+    stretches = [(*conditions, *same) for conditions in _combinations(shape)]
     return _Way(JOBS, stretches, checks)
 
 
-def _searches(wanted: Filter) -> Iterator[_Way]:
-    """A way for each filter that has an index of its own."""
-    for number, (name, value) in enumerate(wanted.labels):
+def _searches(shape: Filter) -> Iterator[_Way]:
+    labels = range(len(shape.labels))
+    for number in labels:
         table = JOB_LABELS
-        others = [*wanted.labels[:number], *wanted.labels[number + 1 :]]
         checks = (
-            *_job_check(table, wanted),
-            *_label_checks(table, others),
-            *_error_check(table, wanted),
+            *_job_check(table, shape),
+            *_label_checks(table, [other for other in labels if other != number]),
+            *_error_check(table, shape),
         )
-        yield _Way(table, [(table.c.name == name, table.c.value == value)], checks)
-    if wanted.error:
-        checks = (*_job_check(ATTEMPTS, wanted), *_label_checks(ATTEMPTS, wanted.labels))
-        yield _Way(ATTEMPTS, [(ATTEMPTS.c.error_group == wanted.error,)], checks)
-    if wanted.name:
+        yield _Way(table, [_has_label(table, number)], checks)
+    if shape.error is not None:
+        checks = (*_job_check(ATTEMPTS, shape), *_label_checks(ATTEMPTS, labels))
+        yield _Way(ATTEMPTS, [[ATTEMPTS.c.error_group == sa.bindparam("error")]], checks)
+    if shape.name is not None:
         checks = (
-            *_same(JOBS, wanted),
-            *_of_state(JOBS, wanted),
-            *_label_checks(JOBS, wanted.labels),
-            *_error_check(JOBS, wanted),
+            *_same(JOBS, shape),
+            *_of_state(JOBS, shape),
+            *_label_checks(JOBS, labels),
+            *_error_check(JOBS, shape),
         )
-        yield _Way(JOBS, [_begins_with(JOBS, wanted.name)], checks, is_in_order=False)
+        yield _Way(JOBS, [_begins_with_name(JOBS)], checks, is_in_order=False)
 
 
 # What is checked of an entry of a way. Each is a scalar subquery by its table's key, which an
 # optimizer does not turn round to begin with.
 
 
-def _job_check(table: sa.FromClause, wanted: Filter) -> _Conditions:
+def _job_check(table: sa.FromClause, shape: Filter) -> _Conditions:
     its = JOBS.alias("its_job")
-    conditions = [*_same(its, wanted), *_of_state(its, wanted)]
-    if wanted.name:
-        conditions += _begins_with(its, wanted.name)
+    conditions = [*_same(its, shape), *_of_state(its, shape)]
+    if shape.name is not None:
+        conditions += _begins_with_name(its)
     if not conditions:
         return []
     return [_has(sa.select(sa.literal(1)).where(its.c.uid == table.c.uid, *conditions))]
 
 
-def _label_checks(table: sa.FromClause, labels: Sequence[tuple[str, str]]) -> _Conditions:
-    checks = []
-    for name, value in labels:
-        its = JOB_LABELS.alias("its_label")
-        query = sa.select(its.c.value).where(its.c.uid == table.c.uid, its.c.name == name)
-        checks.append(query.scalar_subquery() == value)
-    return checks
+def _label_checks(table: sa.FromClause, numbers: Sequence[int]) -> _Conditions:
+    its = JOB_LABELS.alias("its_label")
+    return [
+        _has(sa.select(sa.literal(1)).where(its.c.uid == table.c.uid, *_has_label(its, number)))
+        for number in numbers
+    ]
 
 
-def _error_check(table: sa.FromClause, wanted: Filter) -> _Conditions:
-    if wanted.error is None:
+def _error_check(table: sa.FromClause, shape: Filter) -> _Conditions:
+    if shape.error is None:
         return []
     its = ATTEMPTS.alias("its_attempt")
     query = sa.select(sa.literal(1)).where(
-        its.c.uid == table.c.uid, its.c.error_group == wanted.error
+        its.c.uid == table.c.uid, its.c.error_group == sa.bindparam("error")
     )
     return [_has(query.limit(1))]
 
@@ -322,21 +385,28 @@ def _has(query: sa.Select[Any]) -> sa.ColumnElement[bool]:
     return query.scalar_subquery() == 1
 
 
-def _begins_with(table: sa.FromClause, name: str) -> _Conditions:
-    return [table.c.name >= name, table.c.name < name + "\U0010ffff"]
+def _has_label(table: sa.FromClause, number: int) -> _Conditions:
+    return [
+        table.c.name == sa.bindparam(f"label_{number}"),
+        table.c.value == sa.bindparam(f"value_{number}"),
+    ]
 
 
-def _same(table: sa.FromClause, wanted: Filter) -> _Conditions:
-    pairs = (("class", wanted.class_), ("namespace", wanted.namespace))
-    return [table.c[name] == value for name, value in pairs if value]
+def _begins_with_name(table: sa.FromClause) -> _Conditions:
+    return [table.c.name >= sa.bindparam("name"), table.c.name < sa.bindparam("name_end")]
 
 
-def _of_state(table: sa.FromClause, wanted: Filter) -> _Conditions:
+def _same(table: sa.FromClause, shape: Filter) -> _Conditions:
+    pairs = (("class", shape.class_), ("namespace", shape.namespace))
+    return [table.c[name] == sa.bindparam(name) for name, value in pairs if value is not None]
+
+
+def _of_state(table: sa.FromClause, shape: Filter) -> _Conditions:
     conditions = []
-    if wanted.priority:
-        conditions.append(table.c.priority == wanted.priority)
-    if wanted.state or wanted.reason:
-        conditions += _in(table, _pairs(wanted))
+    if shape.priority:
+        conditions.append(table.c.priority == shape.priority)
+    if shape.state or shape.reason:
+        conditions += _in(table, _pairs(shape))
     return conditions
 
 
@@ -347,45 +417,46 @@ def _in(table: sa.FromClause, pairs: Collection[tuple[Phase, Reason]]) -> _Condi
     ]
 
 
-def _combinations(wanted: Filter) -> Iterator[_Conditions]:
-    """Equalities that lead to one stretch of an index each, and together to what is wanted."""
-    if wanted.state is None and wanted.reason is None:
-        if wanted.class_ or wanted.namespace or wanted.priority:
-            yield from ((_J.priority == each,) for each in _priorities(wanted))
+def _combinations(shape: Filter) -> Iterator[_Conditions]:
+    """Equalities that lead to one stretch of an index each, and together to what is shape."""
+    if shape.state is None and shape.reason is None:
+        if (shape.class_, shape.namespace, shape.priority) != (None, None, None):
+            yield from ((_J.priority == each,) for each in _priorities(shape))
         else:
             yield ()
         return
-    pairs = _pairs(wanted)
-    for (phase, reason), priority in itertools.product(pairs, _priorities(wanted)):
+    pairs = _pairs(shape)
+    for (phase, reason), priority in itertools.product(pairs, _priorities(shape)):
         yield (_J.phase == phase, _J.reason == reason, _J.priority == priority)
 
 
-def _pairs(wanted: Filter) -> list[tuple[Phase, Reason]]:
-    states = [STATES[wanted.state]] if wanted.state else STATES.values()
+def _pairs(shape: Filter) -> list[tuple[Phase, Reason]]:
+    states = [STATES[shape.state]] if shape.state else STATES.values()
     pairs = (pair for state in states for pair in state.pairs)
-    return [pair for pair in pairs if wanted.reason in (None, pair[1])]
+    return [pair for pair in pairs if shape.reason in (None, pair[1])]
 
 
-def _priorities(wanted: Filter) -> list[int]:
-    return [wanted.priority] if wanted.priority else [int(each) for each in Priority]
+def _priorities(shape: Filter) -> list[int]:
+    return [shape.priority] if shape.priority else [int(each) for each in Priority]
 
 
-def _window(table: sa.FromClause, wanted: Filter, now: datetime) -> _Conditions:
+def _window(table: sa.FromClause, shape: Filter) -> _Conditions:
     """Since when, and beyond the last row of the page before, in the form that an index serves."""
     created_at, uid = table.c.created_at, table.c.uid
-    since, before = wanted.since(now), wanted.before
-    conditions = [created_at >= since] if since else []
-    if before:
-        conditions.append(created_at <= before.created_at)
-        conditions.append(sa.or_(created_at < before.created_at, uid < before.uid))
+    conditions = []
+    if shape.created is not None:
+        conditions.append(created_at >= sa.bindparam("since"))
+    if shape.before is not None:
+        at = sa.bindparam("before_at", type_=sa.DateTime)
+        conditions.append(created_at <= at)
+        conditions.append(sa.or_(created_at < at, uid < sa.bindparam("before_uid")))
     return conditions
 
 
-def _down_to(table: sa.FromClause, end: Cursor | None) -> _Conditions:
-    if end is None:
-        return []
+def _down_to_end(table: sa.FromClause) -> _Conditions:
     created_at, uid = table.c.created_at, table.c.uid
-    return [created_at >= end.created_at, sa.or_(created_at > end.created_at, uid >= end.uid)]
+    at = sa.bindparam("end_at", type_=sa.DateTime)
+    return [created_at >= at, sa.or_(created_at > at, uid >= sa.bindparam("end_uid"))]
 
 
 def choices(connection: sa.Connection) -> tuple[list[str], list[str]]:
@@ -574,6 +645,11 @@ def slots(connection: sa.Connection) -> list[tuple[str, int]]:
 
 def waiting(connection: sa.Connection, states: Sequence[str], rows: int) -> Rows:
     """Jobs of these states in the queue's order: by priority, then how long they could start."""
+    return _rows(connection, _waiting_query(tuple(states), rows))
+
+
+@_cached
+def _waiting_query(states: Sequence[str], rows: int) -> sa.Select[Any]:
     pairs = [pair for name in states for pair in STATES[name].pairs]
     first = [
         sa.select(_J.uid)
@@ -588,13 +664,12 @@ def waiting(connection: sa.Connection, states: Sequence[str], rows: int) -> Rows
         for (phase, reason), priority in itertools.product(pairs, Priority)
     ]
     keys = _merged(first).subquery()
-    query = (
+    return (
         sa.select(JOBS)
         .join(keys, keys.c.uid == _J.uid)
         .order_by(_J.priority, _J.could_start_at, _J.uid)
         .limit(rows)
     )
-    return _rows(connection, query)
 
 
 _SUMS = (
