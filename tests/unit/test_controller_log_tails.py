@@ -88,6 +88,18 @@ async def test_a_kubelet_that_does_not_answer_delays_no_deletion_for_long(
     assert await tail_of(None) is None
 
 
+async def test_of_what_is_stopped_beyond_those_followed_the_log_so_far_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_tails, "_MAX_FOLLOWED", 0)
+    api, mirror = FakeApi(b"", b"out\n"), Mirror()
+    tails = LogTails(api, mirror)
+    await tails.follow("shop", running())
+    assert not api.followed
+    tails.keep(UID, "shop", running(gone=True))
+    assert mirror.logs == {(UID, 1, 1): b"out\n"}
+
+
 async def kept_of(*pieces: bytes | Exception | None) -> dict[AttemptKey, bytes]:
     """What the mirror gets of an attempt that has ended."""
     api, mirror = FakeApi(*pieces), Mirror()

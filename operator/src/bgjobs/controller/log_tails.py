@@ -30,7 +30,11 @@ class _Log(NamedTuple):
 
 
 class LogTails:
-    """The last 16 KiB of logs, by their pod's uid. At most 16 are followed at once."""
+    """The last 16 KiB of logs, by their pod's uid.
+
+    At most 16 are followed at once: of what is stopped beyond that, what it prints when it is told
+    to end is not kept.
+    """
 
     def __init__(self, api: Api, mirror: MirrorWriter) -> None:
         self._api = api
@@ -42,11 +46,15 @@ class LogTails:
 
     async def follow(self, namespace: str, pod: Pod) -> None:
         """Returns once the log is being read, or will not be; in any case within seconds."""
-        if pod.uid in self._tails or len(self._following) >= _MAX_FOLLOWED:
+        if pod.uid in self._tails:
             return
         self._tails[pod.uid] = b""
+        path = paths.log(namespace, pod.name)
+        if len(self._following) >= _MAX_FOLLOWED:
+            self._tails[pod.uid] = await self._read(path, _OPENED_WITHIN_SECONDS)
+            return
         opened = asyncio.Event()
-        task = asyncio.create_task(self._follow(paths.log(namespace, pod.name), pod.uid, opened))
+        task = asyncio.create_task(self._follow(path, pod.uid, opened))
         self._following[pod.uid] = task
         task.add_done_callback(lambda _: self._following.pop(pod.uid, None))
         try:
@@ -79,15 +87,19 @@ class LogTails:
 
     async def read(self, attempt: AttemptKey, path: str) -> None:
         """Reads the end of a log and hands it to the mirror, if it is to be had within seconds."""
+        if tail := await self._read(path, _READ_WITHIN_SECONDS):
+            self._hand_over(attempt, tail)
+
+    async def _read(self, path: str, within_seconds: float) -> bytes:
+        """The end of a log as far as it is to be had in that time."""
         tail = b""
         try:
-            async with asyncio.timeout(_READ_WITHIN_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 async for chunk in self._api.stream(path, tailLines="200"):
                     tail = (tail + chunk)[-_MAX_BYTES:]
         except REQUEST_ERRORS as error:
             logger.info("%s is read no further: %s", path, in_words(error))
-        if tail:
-            self._hand_over(attempt, tail)
+        return tail
 
     def _hand_over(self, attempt: AttemptKey, tail: bytes) -> None:
         self._mirror.log_tail(attempt, tail)
