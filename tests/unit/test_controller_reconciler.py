@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from tests.unit.builders import (
@@ -850,6 +851,21 @@ async def test_a_cancel_deletes_the_child_job_and_is_over_when_it_is_gone() -> N
     assert operator.mirror.logs == {(UID, 1, 1): b"started, password=hunter2\ncleaned up\n"}
     assert operator.admission.running == 0
     assert operator.requests().count("DELETE job") == 1
+
+
+async def test_the_log_of_a_pod_that_somebody_else_stops_is_kept() -> None:
+    """Say, by an eviction: it goes with the pod all the same."""
+    operator = await running_operator(retries=0)
+    pod = operator.views.pod(UID)
+    assert pod is not None
+    operator.views.put_pod(UID, msgspec.structs.replace(pod, told_to_end=True))
+    operator.queue.add(UID)
+    await operator.work()
+    operator.job_vanishes()
+    operator.queue.add(UID)
+    await operator.work(after=1)
+    assert operator.shown == ("Failed", "JobDeleted")
+    assert operator.mirror.logs == {(UID, 1, 1): b"started, password=hunter2\ncleaned up\n"}
 
 
 async def test_a_job_that_changed_meanwhile_is_looked_at_before_it_is_deleted() -> None:

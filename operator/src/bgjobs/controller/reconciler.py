@@ -95,6 +95,9 @@ class Reconciler:
             self._forget(uid)
             return
         seen = await self._observe(job)
+        if seen.pod and seen.pod.told_to_end and seen.pod.phase is PodPhase.RUNNING:
+            # By whomever: it was evicted, say, or its Job deleted.
+            await self._log_tails.follow(job.metadata.namespace, seen.pod)
         decision = decide(seen, self._configuration.current, self._now())
         if seen.child is not None:
             self._hold(seen)
