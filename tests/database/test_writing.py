@@ -214,6 +214,15 @@ def test_rollups_count_outcomes_times_and_memory_of_5_minutes(engine: sa.Engine)
     assert errors == (datetime(2030, 1, 31, 12, 0), 1, 0)
 
 
+@pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.CANCELLED])
+def test_a_job_that_ended_without_an_attempt_is_in_no_rollup(
+    engine: sa.Engine, phase: Phase
+) -> None:
+    write(engine, background_job(Status(phase=phase, completion_time=NOW)))
+    MirrorWriter(engine).tend()
+    assert read(engine, ROLLUPS, "attempts") == []
+
+
 def test_a_bucket_is_computed_anew_when_an_attempt_comes_late(engine: sa.Engine) -> None:
     writer = MirrorWriter(engine)
     for count, uid in enumerate(("a", "b"), start=1):

@@ -227,6 +227,7 @@ ROLLUPS = Table(
 )
 """The attempts that finished within 5 minutes, and the runs that they ended.
 
+A job that ended without one, rejected or cancelled before it started, is in none: it took no time.
 wait_n and run_n count attempts that waited and ran more than STEP_SECONDS[n - 1] and at most
 STEP_SECONDS[n].
 """
