@@ -1,5 +1,6 @@
 """What a leader reads anew, and what it deletes: what has expired or strays, and only that."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from tests.server import wait_until
 from tests.unit.builders import (
     NOW,
     UID,
@@ -18,6 +21,7 @@ from tests.unit.builders import (
     seconds,
 )
 
+from bgjobs.controller import resync
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.resync import Resync
 from bgjobs.controller.workqueue import WorkQueue
@@ -27,7 +31,8 @@ from bgjobs.domain.retention import Retention
 from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api, ApiError
 from bgjobs.kube.views import Doubt, Views
-from bgjobs.mirror.schema import METADATA
+from bgjobs.mirror import writer
+from bgjobs.mirror.schema import JOBS, METADATA
 from bgjobs.mirror.writer import MirrorWriter
 
 _CURRENT = child_job_name("stock", UID, 2, 1)
@@ -61,6 +66,8 @@ class FakeApi(Api):
         self.got: list[str] = []
         self.deleted: list[str] = []
         self.streamed: list[str] = []
+        self.breaks_off = False
+        """Whether a list ends in the middle of nowhere."""
 
     async def get(self, path: str) -> Any:
         self.got.append(path)
@@ -82,6 +89,8 @@ class FakeApi(Api):
                 succeeded and selectors == {"fieldSelector": paths.UNSUCCEEDED}
             ):
                 yield found
+        if self.breaks_off:
+            raise ApiError(410, "Expired", "the continue token is too old")
 
     async def delete(self, path: str, options: Any) -> None:
         if path in self.changed:
@@ -129,10 +138,10 @@ class Scene:
         self.views = Views()
         self.time = Time()
         self.queue = WorkQueue(self.time.now)
-        mirror = MirrorWriter(engine)
-        logs = LogTails(self.api, mirror)
+        self.mirror = MirrorWriter(engine)
+        logs = LogTails(self.api, self.mirror)
         self.resync = Resync(
-            self.api, self.views, self.queue, mirror, logs, _RETENTION, self.time.now
+            self.api, self.views, self.queue, self.mirror, logs, _RETENTION, self.time.now
         )
         self.put_owner("Succeeded")
 
@@ -164,9 +173,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def engine(tmp_path: Path) -> sa.Engine:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'mirror.sqlite'}")
     METADATA.create_all(engine)
+    return engine
+
+
+@pytest.fixture
+def scene(engine: sa.Engine) -> Scene:
     return Scene(engine)
 
 
@@ -370,3 +384,67 @@ async def test_background_jobs_that_must_not_be_deleted_hold_up_no_other(
     assert sorted(scene.api.deleted) == ["job-1", "job-2"]
     (said,) = caplog.messages
     assert "refuses to delete: 1." in said
+
+
+# The sweep and the mirror
+
+
+async def test_the_sweep_brings_what_the_mirror_lacks_and_ends_what_is_gone(
+    scene: Scene, engine: sa.Engine
+) -> None:
+    scene.mirror.put(background_job(uid="gone"), NOW)
+    scene.mirror.write_oldest()
+    await scene.resync.background_jobs()
+    scene.mirror.write_oldest()
+    assert there(engine) == {"gone": False, UID: True}
+
+
+async def test_a_sweep_that_breaks_off_ends_nothing(scene: Scene, engine: sa.Engine) -> None:
+    scene.mirror.put(background_job(uid="on the next page"), NOW)
+    scene.mirror.write_oldest()
+    scene.api.breaks_off = True
+    with pytest.raises(ApiError):
+        await scene.resync.background_jobs()
+    scene.mirror.write_oldest()
+    assert there(engine) == {"on the next page": True, UID: True}
+
+
+async def test_while_the_database_is_away_the_sweep_puts_nothing_into_memory(
+    scene: Scene, engine: sa.Engine
+) -> None:
+    METADATA.drop_all(engine)
+    with pytest.raises(SQLAlchemyError):
+        await scene.resync.background_jobs()
+    assert scene.mirror.pending == 0
+    assert scene.mirror.needs_sweep
+
+
+async def test_the_sweep_waits_for_a_mirror_that_has_much_to_write(
+    scene: Scene, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_MOST_WAITING", 2)
+    scene.put_finished("other", NOW)
+    sweep = asyncio.create_task(scene.resync.background_jobs())
+    for _ in range(2):
+        await asyncio.to_thread(
+            wait_until, lambda: scene.mirror.pending == 1, lambda: "nothing is put", 10
+        )
+        scene.mirror.write_oldest()
+    await sweep
+    assert [*there(engine)] == [UID, "uid-other"]
+
+
+async def test_a_sweep_breaks_off_where_the_mirror_takes_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_MOST_WAITING", 0)
+    monkeypatch.setattr(resync, "_LOOKS_FOR_ROOM", 1)
+    with pytest.raises(TimeoutError):
+        await scene.resync.background_jobs()
+
+
+def there(engine: sa.Engine) -> dict[str, bool]:
+    """By the mirror: each uid, and whether its BackgroundJob is in the cluster."""
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(JOBS.c.uid, JOBS.c.deleted_at).order_by(JOBS.c.uid))
+        return {uid: deleted_at is None for uid, deleted_at in rows}

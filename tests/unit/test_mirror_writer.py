@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from tests.server import wait_until
 from tests.unit.builders import NOW, UID, background_job, seconds
 
 from bgjobs.domain.resource import BackgroundJob, Phase, Status, Who
+from bgjobs.mirror import writer as mirror_writer
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 from bgjobs.mirror.statements import guarded_upsert
@@ -98,6 +100,19 @@ def test_more_than_a_batch_is_written(engine: sa.Engine) -> None:
     assert versions(engine) == [100] * 1201
 
 
+def test_a_batch_is_written_in_the_order_of_the_uid(engine: sa.Engine) -> None:
+    """Whatever order it came in: or two writers would wait for each other's rows."""
+    orders = {}
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def before(*sent: Any) -> None:
+        if sent[5]:  # many rows
+            orders[sent[2].split("(")[0]] = [values[0] for values in sent[3]]
+
+    write(engine, *(job(100, uid=uid) for uid in "cabed"))
+    assert orders == {"INSERT INTO jobs ": [*"abcde"], "INSERT INTO job_details ": [*"abcde"]}
+
+
 def test_a_deleted_job_keeps_its_row_with_the_time(engine: sa.Engine) -> None:
     write(engine, job(100))
     write(engine, deleted=(UID,))
@@ -128,6 +143,64 @@ def test_what_waits_is_counted_until_it_is_written(engine: sa.Engine) -> None:
     writer.start()
     writer.stop(10)
     assert (writer.pending, writer.lag_seconds) == (0, 0)
+
+
+# While much waits, or the database takes nothing
+
+
+def test_however_much_changes_10000_jobs_and_deletions_wait(engine: sa.Engine) -> None:
+    writer = MirrorWriter(engine)
+    for number in range(12_000):
+        writer.put(job(100, uid=f"uid-{number}"), NOW)
+        writer.deleted(f"gone-{number}", NOW)
+    assert writer.pending == 2 * 10_000
+
+
+@pytest.fixture
+def full(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> MirrorWriter:
+    """It has room for two, a and b."""
+    monkeypatch.setattr(mirror_writer, "_MOST_WAITING", 2)
+    writer = MirrorWriter(engine)
+    for uid in ("a", "b", "c"):
+        writer.put(job(100, uid=uid), NOW)
+    return writer
+
+
+def test_what_finds_no_room_is_behind_until_a_sweep_brings_it(
+    engine: sa.Engine, full: MirrorWriter
+) -> None:
+    full.write_oldest()
+    assert (versions(engine), full.pending) == ([100, 100], 0)
+    assert full.needs_sweep
+    assert full.lag_seconds > 0
+    assert not full.live_rows().has(job(100, uid="c").metadata)
+    full.put(job(100, uid="c"), NOW)
+    full.end_sweep(100, NOW)
+    full.write_oldest()
+    assert versions(engine) == [100, 100, 100]
+    assert (full.needs_sweep, full.lag_seconds) == (False, 0)
+
+
+def test_a_newer_state_of_what_waits_always_has_room(engine: sa.Engine, full: MirrorWriter) -> None:
+    full.put(job(101, uid="a"), NOW)
+    full.write_oldest()
+    assert versions(engine) == [101, 100]
+
+
+def test_a_state_that_is_missed_while_a_sweep_goes_on_takes_another(full: MirrorWriter) -> None:
+    """The list that it follows may be older."""
+    full.live_rows()
+    full.put(job(100, uid="c"), NOW)
+    full.end_sweep(100, NOW)
+    assert full.needs_sweep
+
+
+def test_deletions_that_find_no_room_take_another_sweep(full: MirrorWriter) -> None:
+    full.live_rows()
+    for uid in ("d", "e", "f"):
+        full.deleted(uid, NOW)
+    full.end_sweep(100, NOW)
+    assert full.needs_sweep
 
 
 class Connections:
@@ -199,6 +272,20 @@ def test_a_writer_that_is_stopped_while_the_database_is_away_ends(engine: sa.Eng
     writer.stop(10)
     assert "mirror" not in {thread.name for thread in threading.enumerate()}
     assert writer.pending == 1
+
+
+def test_a_database_that_comes_back_is_compared_with_the_cluster(engine: sa.Engine) -> None:
+    """It may be another one, that lacks something. No sooner: it could not be read."""
+    connections, writer = Connections(engine), MirrorWriter(engine)
+    connections.failures = 1
+    connections.go_on.set()
+    writer.put(job(100), NOW)
+    while_away = []
+    sa.event.listen(engine, "commit", lambda _: while_away.append(writer.needs_sweep))
+    writer.start()
+    wait_until(lambda: bool(while_away), lambda: "nothing is written", 10)
+    writer.stop(10)
+    assert (while_away, writer.needs_sweep) == ([False], True)
 
 
 def test_a_row_that_cannot_be_written_stops_no_other(engine: sa.Engine) -> None:

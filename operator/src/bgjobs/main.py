@@ -49,6 +49,7 @@ _CHILD_JOBS_EVERY_SECONDS = 30
 _SLOW_STARTS_EVERY_SECONDS = 3
 _DELETIONS_EVERY_SECONDS = 1
 _MIRROR_FLUSH_SECONDS = 5
+_SWEEPS_APART_SECONDS = 10
 _UNREADABLE = {403: ": apply the RBAC of deploy/base", 404: ": apply crds/ first"}
 
 logger = logging.getLogger(__name__)
@@ -268,7 +269,7 @@ async def _lead(
                 repeat(_CHILD_JOBS_EVERY_SECONDS, "the list of child Jobs", resync.child_jobs),
                 repeat(_DELETIONS_EVERY_SECONDS, "the deletion of child Jobs", resync.deletions),
                 repeat(_SLOW_STARTS_EVERY_SECONDS, "the look at slow starts", parts.slow_starts),
-                _sweep(resync, settings.sweep_seconds),
+                _sweep(resync, parts.mirror, settings.sweep_seconds),
             ):
                 group.create_task(coroutine)
 
@@ -281,7 +282,11 @@ def _queue_unfinished(views: Views, queue: WorkQueue) -> None:
             queue.add(uid)
 
 
-async def _sweep(resync: Resync, every_seconds: int) -> None:
-    what = "the sweep of BackgroundJobs"
-    await try_once(what, resync.background_jobs)
-    await repeat(every_seconds, what, resync.background_jobs)
+async def _sweep(resync: Resync, mirror: MirrorWriter, every_seconds: int) -> None:
+    """Every few minutes, and soon where the mirror has missed something."""
+    while True:
+        await try_once("the sweep of BackgroundJobs", resync.background_jobs)
+        for waited in range(every_seconds):
+            if mirror.needs_sweep and waited >= _SWEEPS_APART_SECONDS:
+                break
+            await asyncio.sleep(1)

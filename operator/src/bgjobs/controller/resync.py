@@ -33,6 +33,9 @@ _NAME_STAYS_FOR = timedelta(seconds=60)
 _PAUSE_SECONDS = 0.01
 _PAUSE_WHILE_JOBS_WAIT = 0.05
 """Between two deletions."""
+_LOOKS_FOR_ROOM = 1200
+_LOOKS_APART_SECONDS = 0.05
+"""A minute in all."""
 _REFUSED = (403, 422)
 
 logger = logging.getLogger(__name__)
@@ -174,6 +177,7 @@ class Resync:
     async def background_jobs(self) -> None:
         """Brings the mirror to what there is, and deletes what has stayed its time.
 
+        What the mirror lacks is only known once its rows can be read: until then nothing is put.
         A row that was there before the list outlived its BackgroundJob if that is not
         listed. A BackgroundJob is deleted only once the mirror holds its last state,
         except for the oldest finished ones where there are too many.
@@ -195,7 +199,8 @@ class Resync:
                 self._mirror.begin_epoch(rows)
                 await self.background_jobs()
                 return
-            if rows is None or not rows.has(job.metadata):
+            if rows and not rows.has(job.metadata):
+                await self._mirror_has_room()
                 self._mirror.put(job, self._now())
             done = job.status.finished and not job.is_to_run_again
             if done and job.status.completion_time:
@@ -228,7 +233,19 @@ class Resync:
         try:
             return await asyncio.to_thread(self._mirror.live_rows), None
         except SQLAlchemyError as error:
+            self._mirror.missed()
             return None, error
+
+    async def _mirror_has_room(self) -> None:
+        """Waits for the database, or all jobs of a cluster would be in memory at once.
+
+        Raises TimeoutError where it takes nothing: then the sweep breaks off.
+        """
+        for _ in range(_LOOKS_FOR_ROOM):
+            if not self._mirror.is_half_full:
+                return
+            await asyncio.sleep(_LOOKS_APART_SECONDS)
+        raise TimeoutError("the mirror's database takes nothing")
 
     async def _delete_job(self, metadata: Metadata, refused: dict[str, ApiError]) -> bool:
         path = paths.background_job(metadata.namespace, metadata.name)

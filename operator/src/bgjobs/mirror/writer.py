@@ -28,7 +28,9 @@ from bgjobs.mirror.statements import guarded_upsert, insert_missing, upsert
 _BATCH_ROWS = 500
 _GATHERED_FOR_SECONDS = 0.2
 """A batch costs little more than a row, and of each job only the last state is written."""
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 15.0
+_MOST_WAITING = 10_000
+"""Jobs, and as many deletions, that wait to be written: some 50 MB, as jobs usually are."""
 _MOST_LOG_TAILS = 1000
 """That wait to be written, of 16 KiB at most."""
 _TENDED_EVERY_SECONDS = 5.0
@@ -95,8 +97,8 @@ class LiveRows(NamedTuple):
 class MirrorWriter:
     """The latest state of each BackgroundJob that is still to be written, and its writer.
 
-    Memory is bounded by the number of BackgroundJobs: a newer state takes the
-    place of an older one that was not yet written. Who did what is kept of both.
+    A newer state takes the place of an older one that was not yet written; who did what is kept
+    of both. Memory is bounded: what comes while 10,000 wait is missing until a sweep brings it.
     """
 
     def __init__(self, engine: sa.Engine, history: timedelta | None = None) -> None:
@@ -110,6 +112,10 @@ class MirrorWriter:
         self._log_tails: dict[AttemptKey, bytes] = {}
         self._epoch: int | None = None
         self._swept: dict[str, Any] = {}
+        self._missing_since: float | None = None
+        self._missed_in_sweep = False
+        self._pause_seconds = 0.0
+        """Above 0 while the database takes nothing."""
         self._leads = False
         self._tended_at = 0.0
         self._stopping = threading.Event()
@@ -137,18 +143,32 @@ class MirrorWriter:
 
     @property
     def lag_seconds(self) -> float:
-        """How long the oldest unwritten state has waited."""
+        """How long the oldest unwritten state has waited, or has been missing."""
         now = time.monotonic()
         with self._changed:
             job = next((entry.since for entry in self._jobs.values()), now)
             deletion = next((entry.since for entry in self._deleted.values()), now)
-        return now - min(job, deletion)
+            missing = now if self._missing_since is None else self._missing_since
+        return now - min(job, deletion, missing)
+
+    @property
+    def is_half_full(self) -> bool:
+        """A sweep waits meanwhile: the other half is for what changes."""
+        return len(self._jobs) >= _MOST_WAITING // 2
+
+    @property
+    def needs_sweep(self) -> bool:
+        """Whether states are missing, and the database takes them again."""
+        return self._missing_since is not None and not self._pause_seconds
 
     def put(self, job: BackgroundJob, now: datetime) -> None:
-        """Takes a state over, unless it knows a newer one."""
+        """Takes a state over, unless it knows a newer one or has no room."""
         uid = job.metadata.uid
         with self._changed:
             known = self._jobs.get(uid)
+            if known is None and len(self._jobs) >= _MOST_WAITING:
+                self.missed()
+                return
             since, actions = time.monotonic(), {}
             if known is not None:
                 older, newer = known.value.state, job
@@ -161,8 +181,18 @@ class MirrorWriter:
 
     def deleted(self, uid: str, when: datetime) -> None:
         with self._changed:
+            if len(self._deleted) >= _MOST_WAITING:
+                self.missed()
+                return
             self._deleted.setdefault(uid, _Unwritten(when, time.monotonic()))
             self._changed.notify()
+
+    def missed(self) -> None:
+        """Some state is neither written nor waits to be: a sweep has to bring it."""
+        with self._changed:
+            if self._missing_since is None:
+                self._missing_since = time.monotonic()
+            self._missed_in_sweep = True
 
     def log_tail(self, attempt: AttemptKey, log: bytes) -> None:
         """Takes over the end of an attempt's log. While very many wait, the oldest goes."""
@@ -173,7 +203,9 @@ class MirrorWriter:
             self._changed.notify()
 
     def live_rows(self) -> LiveRows:
-        """Reads the database; raises SQLAlchemyError."""
+        """Reads the database, for a sweep that begins; raises SQLAlchemyError."""
+        with self._changed:
+            self._missed_in_sweep = False
         columns = JOBS.c.uid, JOBS.c.epoch, JOBS.c.resource_version
         with self._engine.connect() as connection:
             meta = connection.execute(sa.select(META.c.epoch, META.c.list_version)).first()
@@ -196,34 +228,40 @@ class MirrorWriter:
     def end_sweep(self, list_version: int, began: datetime) -> None:
         """All that the list had was put."""
         with self._changed:
+            if not self._missed_in_sweep:
+                self._missing_since = None
             self._swept |= {
                 "list_version": rows.padded(str(list_version)),
                 "swept_at": rows.naive(began),
             }
 
     def _run(self) -> None:
-        pause = 0.0
-        while self._wait(pause):
+        while self._wait():
             try:
                 self.write_oldest()
                 self._tend()
             except SQLAlchemyError as error:
-                pause = _longer(pause)
-                # What it is connected to may have become read-only, and another one the primary.
+                self._pause()
+                # What it is connected to may have become read-only, and another one the primary,
+                # which may lack what the first has taken.
                 self._engine.dispose()
+                self.missed()
                 logger.warning(
                     "the mirror is %s behind (%.0f s) and tries again in %.1f s; if tables are "
                     "missing, run `python -m bgjobs.mirror` (make deploy does): %s",
                     self.pending,
                     self.lag_seconds,
-                    pause,
+                    self._pause_seconds,
                     str(error).splitlines()[0],
                 )
             except Exception:  # a driver may raise anything, and nobody restarts the thread
-                pause = _longer(pause)
-                logger.exception("a fault of the mirror; it tries again in %.1f s", pause)
+                self._pause()
+                logger.exception("a fault of the mirror; it tries again")
             else:
-                pause = 0.0
+                self._pause_seconds = 0.0
+
+    def _pause(self) -> None:
+        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._pause_seconds * 2 or 0.5)
 
     def write_oldest(self) -> None:
         """Writes one batch. Raises SQLAlchemyError where the database fails."""
@@ -257,9 +295,9 @@ class MirrorWriter:
             self.tend()
             self._tended_at = time.monotonic()
 
-    def _wait(self, pause_seconds: float) -> bool:
+    def _wait(self) -> bool:
         """Waits until there is something to do; False once the writer is to end."""
-        stopping = self._stopping
+        stopping, pause_seconds = self._stopping, self._pause_seconds
         idle = _TENDED_EVERY_SECONDS if self._leads else None
         with self._changed:
             self._changed.wait_for(lambda: self._has_work or stopping.is_set(), idle)
@@ -371,7 +409,3 @@ _OLD_LABELS = sa.delete(JOB_LABELS).where(
 
 def _actions(job: BackgroundJob, now: datetime) -> Actions:
     return {(row["action"], row["ordinal"]): row for row in rows.action_rows(job, now)}
-
-
-def _longer(pause_seconds: float) -> float:
-    return min(_LONGEST_PAUSE_SECONDS, pause_seconds * 2 or 0.5)
