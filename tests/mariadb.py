@@ -1,6 +1,8 @@
 """A real MariaDB server for the tests, on loopback, in a directory of its own."""
 
 import itertools
+import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -57,6 +59,16 @@ class Server:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def copy_to(self, directory: Path) -> None:
+        """What is committed by now, as files of another server."""
+        directory.mkdir()
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            shutil.copytree(self.directory / "data", directory / "data")
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def execute(self, statement: str) -> None:
         with _connect(self.port) as connection:

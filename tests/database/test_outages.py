@@ -11,6 +11,7 @@ from tests import mariadb
 from tests.server import wait_until
 from tests.unit.builders import NOW, background_job
 
+from bgjobs.domain.resource import BackgroundJob
 from bgjobs.mirror.database import connect
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import JOB_DETAILS, JOBS
@@ -42,9 +43,13 @@ def engine(server: mariadb.Server) -> Iterator[sa.Engine]:
 def begin(engine: sa.Engine) -> MirrorWriter:
     """A writer with much to write, in batches."""
     writer = MirrorWriter(engine)
-    for number in range(_JOBS):
-        writer.put(background_job(uid=f"uid-{number:05}"), NOW)
+    for state in some_jobs():
+        writer.put(state, NOW)
     return writer
+
+
+def some_jobs() -> Iterator[BackgroundJob]:
+    return (background_job(uid=f"uid-{number:05}") for number in range(_JOBS))
 
 
 def wait_written(engine: sa.Engine, writer: MirrorWriter) -> None:
@@ -86,6 +91,32 @@ def test_a_server_that_turned_read_only_is_tried_until_one_takes_over(
     server.execute("SET GLOBAL read_only = OFF")
     wait_written(engine, writer)
     assert not set(before) & set(connection_ids(engine))
+
+
+def test_a_server_that_takes_over_gets_what_the_dead_one_had_not_passed_on(
+    server: mariadb.Server, engine: sa.Engine, tmp_path: Path
+) -> None:
+    """It answers at the same address, with a copy that lacks the last batch: a sweep tells."""
+    writer, states = begin(engine), [*some_jobs()]
+    server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")  # so that files are up to date
+    writer.write_oldest()
+    replica = mariadb.Server(tmp_path / "replica", server.port)
+    server.copy_to(replica.directory)
+    writer.write_oldest()
+    server.kill()
+    writer.start()
+    replica.start()
+    try:
+        wait_until(lambda: writer.pending == 0, lambda: f"{writer.pending} are left", _WITHIN_S)
+        wait_until(lambda: writer.needs_sweep, lambda: "it takes the copy for the whole", _WITHIN_S)
+        rows = writer.live_rows()
+        lacking = [state for state in states if not rows.has(state.metadata)]
+        assert len(lacking) == 500
+        for state in lacking:
+            writer.put(state, NOW)
+        wait_written(engine, writer)
+    finally:
+        replica.kill()
 
 
 def connection_ids(engine: sa.Engine) -> list[int]:
