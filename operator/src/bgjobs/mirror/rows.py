@@ -56,8 +56,9 @@ def _current_error_group(job: BackgroundJob) -> str | None:
 
 
 def details_row(job: BackgroundJob) -> dict[str, Any]:
-    result, spec = job.status.result, msgspec.to_builtins(job.spec)
-    spec.pop("parameters", None)
+    result = job.status.result
+    # Without its parameters, which are left out where there are none.
+    spec = msgspec.structs.replace(job.spec, parameters={})
     return {
         "uid": job.metadata.uid,
         "spec": msgspec.json.encode(spec).decode(),

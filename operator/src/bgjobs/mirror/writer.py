@@ -30,7 +30,7 @@ _GATHERED_FOR_SECONDS = 0.2
 """A batch costs little more than a row, and of each job only the last state is written."""
 _LONGEST_PAUSE_SECONDS = 15.0
 _MOST_WAITING = 10_000
-"""Jobs, and as many deletions, that wait to be written: some 50 MB, as jobs usually are."""
+"""Jobs, and as many deletions, that wait to be written: some 40 MB, as jobs usually are."""
 _MOST_LOG_TAILS = 1000
 """That wait to be written, of 16 KiB at most."""
 _TENDED_EVERY_SECONDS = 5.0
