@@ -75,9 +75,10 @@ def summary(sizes: Sizes, results: Results) -> list[Figure]:
         Figure(f"operator's RSS, {sizes.stored} finished, MB", stored.finished_rss_mb, aim=300),
         Figure(f"restart to ready, {sizes.stored} finished, s", stored.restart_seconds, aim=15),
         Figure("mirror's lag in the burst p99, s", percentile(lags, 99), aim=1),
+        Figure("mirror catching up, jobs/s", stored.caught_up_jobs_per_second),
         Figure(
-            "mirror catching up, jobs/s",
-            stored.caught_up_per_second,
+            "mirror catching up, rows/s",
+            stored.caught_up_rows_per_second,
             at_least=True,
             aim=5000,
         ),

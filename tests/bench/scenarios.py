@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,13 +12,15 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from tests import auditing, mariadb, operating, watching
+from tests import auditing, operating, watching
 from tests import server as api
 from tests.bench import bodies, load, processes, writes
 from tests.bench.load import Burst, Client, Kind
 from tests.bench.place import INSTANT, SECOND, Place
 
 from bgjobs.kube import labels
+from bgjobs.mirror.retention import OF_JOBS
+from bgjobs.mirror.schema import JOBS, METADATA
 
 MOST_KEPT = 20
 """How many BackgroundJobs may be left of a burst, for what happens to them later."""
@@ -204,7 +206,8 @@ class Stored:
     active_rss_mb: float
     finished_rss_mb: float
     restart_seconds: float
-    caught_up_per_second: float
+    caught_up_jobs_per_second: float
+    caught_up_rows_per_second: float
 
 
 async def stored(place: Place, client: Client, count: int) -> Stored:
@@ -231,28 +234,39 @@ async def stored(place: Place, client: Client, count: int) -> Stored:
     operating.start(place.operator)
     restart_seconds = time.monotonic() - began
     _wait_mirrored(place, jobs.namespace, "Succeeded", count)
+    finished_rss_mb = processes.rss_mb(place.pids["operator"])
+    jobs_per_second, rows_per_second = _caught_up_per_second(place, count)
     return Stored(
         active_rss_mb=active_rss_mb,
-        finished_rss_mb=processes.rss_mb(place.pids["operator"]),
+        finished_rss_mb=finished_rss_mb,
         restart_seconds=restart_seconds,
-        caught_up_per_second=_caught_up_per_second(place, count),
+        caught_up_jobs_per_second=jobs_per_second,
+        caught_up_rows_per_second=rows_per_second,
     )
 
 
-def _caught_up_per_second(place: Place, count: int) -> float:
-    """How fast what came while the database was down is written once it is back."""
+def _caught_up_per_second(place: Place, count: int) -> tuple[float, float]:
+    """Jobs and rows that a mirror without rows gets each second, from the first of them on."""
 
-    def pending() -> float:
-        return operating.metric(place.operator, "bgjobs_mirror_pending")
+    def jobs() -> int:
+        return _count_rows(place, [JOBS])
 
     operating.kill(place.operator)
-    with mariadb.refusing(place.database, operating.DATABASE_USER):
-        operating.start(place.operator)
-        api.wait_until(lambda: pending() >= count, lambda: "not all are read", _WITHIN_S)
-    api.wait_until(lambda: pending() < count, lambda: "the mirror does not go on", _WITHIN_S)
-    rows, began = pending(), time.monotonic()
-    api.wait_until(lambda: pending() == 0, lambda: "the mirror does not catch up", _WITHIN_S)
-    return rows / (time.monotonic() - began)
+    with place.database.connect() as connection:
+        for table in METADATA.tables.values():
+            connection.execute(table.delete())
+    operating.start(place.operator)
+    api.wait_until(lambda: jobs() > 0, lambda: "the mirror stays empty", _WITHIN_S)
+    first, began = jobs(), time.monotonic()
+    api.wait_until(lambda: jobs() >= count, lambda: "the mirror does not catch up", _WITHIN_S)
+    per_second = (count - first) / (time.monotonic() - began)
+    return per_second, per_second * _count_rows(place, OF_JOBS) / jobs()
+
+
+def _count_rows(place: Place, tables: Iterable[sa.Table]) -> int:
+    counts = (sa.select(sa.func.count()).select_from(table) for table in tables)
+    with place.database.connect() as connection:
+        return sum(connection.scalar(count) or 0 for count in counts)
 
 
 def _wait_mirrored(place: Place, namespace: str, phase: str, count: int) -> None:

@@ -41,7 +41,7 @@ def test_it_shows_every_figure_that_it_writes(
     done: subprocess.CompletedProcess[str], written: Any
 ) -> None:
     assert written["sizes"] == {"jobs": _JOBS, "rounds": _ROUNDS, "stored": _STORED}
-    assert len(written["figures"]) == 19
+    assert len(written["figures"]) == 20
     assert all(figure["name"] in done.stdout for figure in written["figures"])
 
 

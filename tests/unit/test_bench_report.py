@@ -38,7 +38,11 @@ def _results(
         writes_of_kept_jobs=Counter(writes_of_kept_jobs or {"DELETE jobs": 1}),
         kept_jobs=1,
         stored=Stored(
-            active_rss_mb=100, finished_rss_mb=120, restart_seconds=3, caught_up_per_second=6000
+            active_rss_mb=100,
+            finished_rss_mb=120,
+            restart_seconds=3,
+            caught_up_jobs_per_second=2000,
+            caught_up_rows_per_second=6000,
         ),
     )
 
