@@ -133,7 +133,7 @@ def child(name: str, run: int, ended: datetime | None, owner: str = UID) -> dict
 class Scene:
     """A BackgroundJob in its run 2, which no watch shows since it has succeeded."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, log_tails_of_all: bool = False) -> None:
         self.api = FakeApi()
         self.views = Views()
         self.time = Time()
@@ -141,7 +141,14 @@ class Scene:
         self.mirror = MirrorWriter(engine)
         logs = LogTails(self.api, self.mirror)
         self.resync = Resync(
-            self.api, self.views, self.queue, self.mirror, logs, _RETENTION, self.time.now
+            self.api,
+            self.views,
+            self.queue,
+            self.mirror,
+            logs,
+            log_tails_of_all,
+            _RETENTION,
+            self.time.now,
         )
         self.put_owner("Succeeded")
 
@@ -205,15 +212,17 @@ async def test_a_child_job_goes_once_recorded_and_its_time_over(
 
 
 @pytest.mark.parametrize(
-    ("condition", "read"),
+    ("condition", "of_all", "read"),
     [
-        pytest.param("Failed", True, id="failed: its log was not kept, say by a process that died"),
-        pytest.param("Complete", False, id="succeeded: nobody asked for it"),
+        pytest.param("Failed", False, True, id="failed, its log not kept by a process that died"),
+        pytest.param("Complete", False, False, id="succeeded: nobody asked for it"),
+        pytest.param("Complete", True, True, id="succeeded: all are asked for"),
     ],
 )
 async def test_a_log_is_kept_at_the_latest_before_it_goes(
-    scene: Scene, condition: str, read: bool
+    engine: sa.Engine, condition: str, of_all: bool, read: bool
 ) -> None:
+    scene = Scene(engine, of_all)
     old = child("old", 1, NOW - seconds(7200))
     old["status"]["conditions"][0]["type"] = condition
     scene.put(old)

@@ -182,7 +182,9 @@ def assemble(
         events=events,
         configuration=configuration,
         reconciler=reconciler,
-        resync=Resync(api, views, queue, mirror, log_tails, retention, now),
+        resync=Resync(
+            api, views, queue, mirror, log_tails, settings.log_tails_of_all, retention, now
+        ),
         slow_starts=partial(look_at_slow_starts, api, views, queue, now, admission.is_busy),
         pods=PodWatch(api, views, queue),
         mirror=mirror,

@@ -60,6 +60,7 @@ class Resync:
         queue: WorkQueue,
         mirror: MirrorWriter,
         log_tails: LogTails,
+        log_tails_of_all: bool,
         retention: Retention,
         now: Callable[[], datetime],
     ) -> None:
@@ -68,6 +69,7 @@ class Resync:
         self._queue = queue
         self._mirror = mirror
         self._log_tails = log_tails
+        self._log_tails_of_all = log_tails_of_all
         self._retention = retention
         self._now = now
         self._dispensable: list[_Dispensable] = []
@@ -157,9 +159,10 @@ class Resync:
         _warn_of(refused)
 
     async def _keep_log(self, found: _Dispensable) -> None:
-        """Of a failed attempt, if it is not known to be kept: it goes with the child Job."""
+        """Of an attempt whose log is asked for and not known to be kept: it goes with its Job."""
         child, attempt = found.child, (found.owner_uid, found.child.run, found.child.attempt)
-        if child.failed_message is None or self._log_tails.is_kept(attempt):
+        is_asked_for = self._log_tails_of_all or child.failed_message is not None
+        if not is_asked_for or self._log_tails.is_kept(attempt):
             return
         selector = f"{labels.UID}={found.owner_uid}"
         async for raw in self._api.every(paths.pods(found.namespace), labelSelector=selector):
