@@ -306,6 +306,7 @@ def test_logs_waits_for_an_attempt_that_has_not_begun(server: Server, bgjob: Com
         (("cancel", "-A"), 2),
         (("submit", "shop.jobs.Sync", "--name", "a", "--key", "b"), 2),
         (("submit", "shop.jobs.Sync", "--param", "odd"), 2),
+        (("submit", "shop.jobs.Sync", "--params-file", __file__), 2),
         (("pause", "shop.jobs", "--reason", " "), 2),
         (("explain", NAME), 1),
     ],

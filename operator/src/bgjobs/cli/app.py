@@ -21,6 +21,7 @@ from bgjobs.cli.errors import CommandError, UsageError
 from bgjobs.cli.explain import explain as explain_facts
 from bgjobs.cli.listing import show_jobs
 from bgjobs.cli.observe import observe
+from bgjobs.cli.parameters import read_parameters
 from bgjobs.cli.rendering import (
     Format,
     as_list,
@@ -207,7 +208,7 @@ def submit(
         name=name,
         key=key,
         labels=submitting.labels(label or ()),
-        parameters=submitting.parameters(param or (), _text_of(params_file)),
+        parameters=read_parameters(param or (), _content_of(params_file)),
         priority=submitting.int_or_text(priority),
         delay=submitting.int_or_text(delay),
         startAt=start_at,
@@ -231,12 +232,12 @@ def submit(
                 _end(finished, output)
 
 
-def _text_of(file: str | None) -> str | None:
+def _content_of(file: str | None) -> bytes | None:
     if file is None:
         return None
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
         raise CommandError(f"The file of --params-file cannot be read: {error}") from error
 
 
