@@ -1,10 +1,12 @@
 """What list prints: all of it to a pipe, what fits to a terminal."""
 
 import io
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from tests.unit.builders import NOW, background_job_json
 
@@ -30,11 +32,13 @@ JOBS = [
 ]
 
 
-def shown(width: int | None, *, with_namespace: bool = False) -> list[str]:
+def shown(
+    width: int | None, jobs: Sequence[Any] = JOBS, *, with_namespace: bool = False
+) -> list[str]:
     text = io.StringIO()
     terminal = {"force_terminal": True, "width": width} if width else {"force_terminal": False}
     console = Console(file=text, color_system=None, highlight=False, markup=False, **terminal)
-    show_jobs(console, JOBS, NOW + timedelta(minutes=5), with_namespace=with_namespace)
+    show_jobs(console, jobs, NOW + timedelta(minutes=5), with_namespace=with_namespace)
     return text.getvalue().splitlines()
 
 
@@ -58,9 +62,9 @@ def test_a_pipe_gets_every_column_in_full() -> None:
 
 def test_a_narrow_terminal_gets_what_fits() -> None:
     assert shown(80) == [
-        "NAME                 CLASS                 PHASE    REASON                   AGE",
-        "stock-7              shop.jobs.SyncStock   Running  Running                  5m",
-        "a-very-lo…name-end1  …eStockOfAllArticles  Failed   PendingDeadlineExceeded  5m",
+        "NAME                   CLASS               PHASE    REASON                   AGE",
+        "stock-7                …jobs.SyncStock     Running  Running                  5m",
+        "a-very-lon…-name-end1  Synchroni…Articles  Failed   PendingDeadlineExceeded  5m",
     ]
 
 
@@ -76,3 +80,9 @@ def test_a_wide_terminal_shows_the_message_beside_cut_names() -> None:
     assert first.endswith("Attempt 3 of 4 runs on node-1.")
     assert "a-very-long-name…-long-name-end1" in second
     assert second.endswith("did not start within 600 s: \\x1b…")
+
+
+def test_a_message_is_cut_by_the_columns_that_it_takes() -> None:
+    [_, line] = shown(120, [job("stock-7", "Failed", "Error", "在庫を同期できませんでした" * 9)])
+    assert line.endswith("…")
+    assert cell_len(line) in (119, 120)

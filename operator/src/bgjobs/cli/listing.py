@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -75,10 +76,19 @@ def fitting_widths(rows: Sequence[Row], width: int) -> dict[str, int]:
         comfortable = {n: min(w, _COMFORTABLE) if n in _CUTS else w for n, w in widths.items()}
         if _total(comfortable) > width:
             widths.pop(name, None)
+    # A class is known by its last part, a job by all of its name.
+    while _total(widths) > width and widths["CLASS"] > _shortest_class(rows):
+        widths["CLASS"] -= 1
     while _total(widths) > width and max(widths[name] for name in _cut_in(widths)) > 1:
         widths[max(_cut_in(widths), key=lambda name: widths[name])] -= 1
     room = width - _total(widths) - _GAP
     return widths | {"MESSAGE": room} if room >= _SHORTEST_MESSAGE else widths
+
+
+def _shortest_class(rows: Sequence[Row]) -> int:
+    """How wide the classes are without their packages, up to what is comfortable."""
+    longest = max(len(row["CLASS"].rpartition(".")[2]) for row in rows)
+    return min(longest + 1, _COMFORTABLE)
 
 
 def _natural_widths(rows: Sequence[Row]) -> dict[str, int]:
@@ -101,7 +111,8 @@ def _line(widths: Mapping[str, int], row: Row) -> str:
 
 
 def _cut_end(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    """By the columns that characters take, since a message may be of any script."""
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
 
 
 def _cut_middle(text: str, width: int) -> str:
@@ -112,12 +123,17 @@ def _cut_middle(text: str, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def _cut_beginning(text: str, width: int) -> str:
-    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
+def _cut_class(text: str, width: int) -> str:
+    """Without as many packages as there is no room for."""
+    if len(text) <= width:
+        return text
+    parts = text.split(".")
+    shorter = (f"…{'.'.join(parts[count:])}" for count in range(1, len(parts)))
+    return next((each for each in shorter if len(each) <= width), _cut_middle(parts[-1], width))
 
 
 _CUTS: Mapping[str, Callable[[str, int], str]] = {
     "NAMESPACE": _cut_middle,
     "NAME": _cut_middle,
-    "CLASS": _cut_beginning,
+    "CLASS": _cut_class,
 }
