@@ -221,9 +221,10 @@ def test_list_is_read_by_programs(listed: Jobs, output: str, read: Any) -> None:
 
 
 def test_list_says_that_there_is_nothing(listed: Jobs) -> None:
-    done = plugin.run(listed.server, "list", "-n", "nowhere")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "There are no such BackgroundJobs in the namespace nowhere.\n"
+    for filters, no in (((), "no"), (("--phase", "failed"), "no such")):
+        done = plugin.run(listed.server, "list", "-n", "nowhere", *filters)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr == f"There are {no} BackgroundJobs in the namespace nowhere.\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(listed: Jobs) -> None:

@@ -320,6 +320,16 @@ def test_only_a_wrong_command_line_exits_with_2(
     assert bgjob(*arguments)[0] == want
 
 
+def test_the_help_cuts_no_sentence(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+    _, _, commands = capfd.readouterr().out.partition("Commands:")
+    assert commands
+    assert "..." not in commands
+
+
 def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capfd.readouterr().out == f"bgjobs {version('bgjobs')}\n"
@@ -346,5 +356,5 @@ def test_an_answer_that_is_no_json_is_told(server: Server, bgjob: Command) -> No
 def test_a_busy_api_server_is_asked_again_when_it_says_so(server: Server, bgjob: Command) -> None:
     answers = [(429, b"busy"), (429, b"busy"), (200, b'{"items": [], "metadata": {}}')]
     server.instead = lambda _: answers.pop(0)
-    assert bgjob("list") == (0, "", "There are no such BackgroundJobs in the namespace shop.\n")
+    assert bgjob("list") == (0, "", "There are no BackgroundJobs in the namespace shop.\n")
     assert answers == []

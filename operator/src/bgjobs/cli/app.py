@@ -88,6 +88,7 @@ Namespace = Annotated[
     typer.Option(
         "--namespace",
         "-n",
+        metavar="NAME",
         help="The namespace; the context's own if left out.",
         autocompletion=suggestions.namespaces,
     ),
@@ -97,31 +98,40 @@ Context = Annotated[
     str | None,
     typer.Option(
         "--context",
+        metavar="NAME",
         help="A context of the kubeconfig; else its current one.",
         autocompletion=suggestions.contexts,
     ),
 ]
 Kubeconfig = Annotated[
-    str | None, typer.Option("--kubeconfig", help="A kubeconfig; else the one that kubectl uses.")
+    str | None,
+    typer.Option(
+        "--kubeconfig", metavar="FILE", help="A kubeconfig; else the one that kubectl uses."
+    ),
 ]
 OperatorNamespace = Annotated[
     str,
     typer.Option(
         "--operator-namespace",
+        metavar="NAME",
         envvar="BGJOBS_NAMESPACE",
         help="Where the operator and its ConfigMaps are.",
     ),
 ]
 Output = Annotated[
-    Format | None, typer.Option("--output", "-o", help="Print it for a program to read.")
+    Format | None,
+    typer.Option("--output", "-o", metavar="|".join(Format), help="As a program reads it."),
 ]
 AnyName = Annotated[str, _name()]
 Class = Annotated[
     str | None,
-    typer.Option("--class", help="Of this class.", autocompletion=suggestions.classes),
+    typer.Option(
+        "--class", metavar="CLASS", help="Of this class.", autocompletion=suggestions.classes
+    ),
 ]
 Selector = Annotated[
-    str | None, typer.Option("--selector", "-l", help="With these labels: team=shop,urgent")
+    str | None,
+    typer.Option("--selector", "-l", metavar="LABELS", help="With these labels: team=shop,urgent"),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
@@ -156,7 +166,8 @@ def submit(
         ),
     ],
     method: Annotated[
-        str, typer.Option(help="Its method.", autocompletion=suggestions.methods)
+        str,
+        typer.Option(metavar="METHOD", help="Its method.", autocompletion=suggestions.methods),
     ] = "handle",
     param: Annotated[
         list[str] | None,
@@ -170,19 +181,29 @@ def submit(
         typer.Option(metavar="FILE", help="Parameters as JSON or YAML; - is standard input."),
     ] = None,
     priority: Annotated[
-        str | None, typer.Option(help="High, Medium or Low.", autocompletion=suggestions.priorities)
+        str | None,
+        typer.Option(
+            metavar="PRIORITY", help="High, Medium or Low.", autocompletion=suggestions.priorities
+        ),
     ] = None,
     delay: Annotated[
-        str | None, typer.Option(help="How long to wait first: 90, 90s, 15m or 2h.")
+        str | None,
+        typer.Option(metavar="TIME", help="How long to wait first: 90, 90s, 15m or 2h."),
     ] = None,
     start_at: Annotated[
-        str | None, typer.Option(help="Not to start before: 2030-01-31T06:00:00Z")
+        str | None, typer.Option(metavar="TIME", help="Not to start before: 2030-01-31T06:00:00Z")
     ] = None,
-    retries: Annotated[int | None, typer.Option(help="Retries after the first attempt.")] = None,
-    name: Annotated[str | None, typer.Option(help="A name for it; else one is made up.")] = None,
+    retries: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="Retries after the first attempt.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A name for it; else one is made up.")
+    ] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="What it is about: the same key again is the same BackgroundJob."),
+        typer.Option(
+            metavar="KEY", help="What it is about: the same key again is the same BackgroundJob."
+        ),
     ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A label.")] = None,
     dry_run: Annotated[
@@ -296,11 +317,16 @@ def _print(objects: Sequence[Any], done: Sequence[str], output: Format | None) -
 def list_jobs(
     phase: Annotated[
         list[Phase] | None,
-        typer.Option(case_sensitive=False, help="In this phase; may be given several times."),
+        typer.Option(
+            metavar="PHASE",
+            case_sensitive=False,
+            help="In this phase, such as failed; may be given several times.",
+        ),
     ] = None,
     class_: Class = None,
     priority: Annotated[
-        str | None, typer.Option(help="Of this priority: High, Medium, Low, or 1 to 3.")
+        str | None,
+        typer.Option(metavar="PRIORITY", help="Of this priority: High, Medium, Low, or 1 to 3."),
     ] = None,
     selector: Selector = None,
     output: Output = None,
@@ -309,7 +335,10 @@ def list_jobs(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List jobs, the newest last."""
+    """List jobs, the newest last.
+
+    A terminal shows of each what has room on a line; a pipe gets all of it.
+    """
     phases = frozenset(phase or Phase)
     with api.connected(kubeconfig, context, namespace) as cluster:
         found = api.background_jobs(
@@ -329,7 +358,8 @@ def list_jobs(
             show_jobs(console(), jobs, cluster.clock.now(), with_namespace=all_namespaces)
         else:
             where = "the cluster" if all_namespaces else f"the namespace {cluster.namespace}"
-            print(f"There are no such BackgroundJobs in {where}.", file=sys.stderr)
+            such = "such " if phase or class_ or priority or selector else ""
+            print(f"There are no {such}BackgroundJobs in {where}.", file=sys.stderr)
 
 
 def _priority(text: str | None) -> Priority | None:
@@ -368,7 +398,8 @@ def wait(
         float,
         typer.Option(
             metavar="TIME",
-            help="Give up after so long: 90, 30s, 5m or 1h; without a limit if 0.",
+            help="Give up after so long: 90, 30s, 5m or 1h; else it waits without a limit.",
+            show_default=False,
             parser=_seconds,
         ),
     ] = 0,
@@ -392,10 +423,12 @@ def wait(
 def logs(
     name: AnyName,
     attempt: Annotated[
-        int | None, typer.Option(min=1, help="The number of an attempt; else the latest.")
+        int | None,
+        typer.Option(metavar="NUMBER", min=1, help="The number of an attempt; else the latest."),
     ] = None,
     run: Annotated[
-        int | None, typer.Option(min=1, help="The run of --attempt; else the latest.")
+        int | None,
+        typer.Option(metavar="NUMBER", min=1, help="The run of --attempt; else the latest."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job, or --attempt, has ended.")
@@ -422,7 +455,8 @@ def logs(
 def cancel(
     names: Annotated[list[str] | None, _name(changes.CANCEL.phases)] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Why, for whoever reads the job later.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Why, for whoever reads the job later."),
     ] = None,
     all_failed: Annotated[
         bool, typer.Option("--all-failed", help="All that failed and wait for another attempt.")
@@ -483,7 +517,7 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Hold jobs; an attempt that runs is stopped, which costs no retry."""
+    """Hold jobs; an attempt that runs is stopped, at no cost."""
     with api.connected(kubeconfig, context, namespace) as cluster:
         _change(cluster, changes.SUSPEND, names, None, output)
 
@@ -599,7 +633,7 @@ PausedClass = Annotated[
 @app.command()
 def pause(
     class_: PausedClass,
-    reason: Annotated[str, typer.Option(help="Why; the jobs that wait show it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the jobs that wait show it.")],
     output: Output = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -636,7 +670,12 @@ def unpause(
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(help="On this machine; a free one if left out.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            metavar="PORT", help="On this machine; a free one if left out.", show_default=False
+        ),
+    ] = 0,
     browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
