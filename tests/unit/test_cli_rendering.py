@@ -27,7 +27,7 @@ State     Retrying, Queued
 Why       Attempt 2 is queued by Low priority: the operator runs as many jobs as it may, 50 \
 (BGJOBS_MAX_CONCURRENT). Raise startRequests by one to go first. 7 jobs are ahead: 7 of High \
 priority.
-          Every fourth start goes to the job that has waited longest, whatever its priority (3 \
+Note      Every fourth start goes to the job that has waited longest, whatever its priority (3 \
 starts from now); this job has a claim to them from 2030-01-31T12:04:25Z.
 Next      2030-01-31T12:04:25Z (in 4m25s): it has a claim to every fourth start
 Place     8 of 8 that wait
@@ -37,9 +37,11 @@ Ahead     shop/a (High priority)
           shop/d (High priority)
           shop/e (High priority)
           and 2 more
-Limits    running of its runtime 1 (no limit), running in all 50 of 50, starting 5 of 60
+Limits    1 running of its runtime (no limit)
+          50 of 50 running in all
+          5 of 60 starting
 Attempts  1 of 3 ended (2 retries = 3 - 1 for Low priority)
-          1.1 Failed 40s ago, Error: failed with exit code 1
+          attempt 1 Failed 40s ago, Error: failed with exit code 1
 Unknown   You may not see ConfigMap bgjobs-allowlist.
 
 To change that

@@ -154,25 +154,27 @@ def explanation_lines(explanation: Explanation, now: datetime) -> Iterator[Line]
     reason = f", {explanation.reason}" if explanation.reason != str(explanation.phase) else ""
     yield Line("State", f"{explanation.phase}{reason}")
     yield Line("Why", printable(explanation.cause))
-    for note in explanation.notes:
-        yield Line("", printable(note))
+    yield from _lines("Note", map(printable, explanation.notes))
     if upcoming := explanation.next:
         when = f"{clock(upcoming.time)} (in {span(upcoming.time - now)})"
         yield Line("Next", f"{when}: {upcoming.what}")
     if explanation.queue is not None:
         yield from _queue_lines(explanation.queue)
     yield from _attempt_lines(explanation.attempts, now)
-    for number, sentence in enumerate(explanation.unreadable):
-        yield Line("" if number else "Unknown", sentence)
+    yield from _lines("Unknown", explanation.unreadable)
+
+
+def _lines(label: str, texts: Iterable[str]) -> Iterator[Line]:
+    for number, text in enumerate(texts):
+        yield Line("" if number else label, text)
 
 
 def _queue_lines(queue: Queue) -> Iterator[Line]:
     yield Line("Place", f"{queue.place} of {queue.waiting} that wait")
-    for number, ahead in enumerate(queue.ahead):
-        yield Line("" if number else "Ahead", f"{ahead.job} ({ahead.why})")
+    yield from _lines("Ahead", (f"{ahead.job} ({ahead.why})" for ahead in queue.ahead))
     if more := queue.place - 1 - len(queue.ahead):
         yield Line("", f"and {more} more")
-    yield Line("Limits", ", ".join(_use(use) for use in queue.limits))
+    yield from _lines("Limits", map(_use, queue.limits))
 
 
 _USES = {
@@ -183,7 +185,9 @@ _USES = {
 
 
 def _use(use: Use) -> str:
-    return f"{_USES[use.of]} {use.used}" + (f" of {use.limit}" if use.limit else " (no limit)")
+    if use.limit:
+        return f"{use.used} of {use.limit} {_USES[use.of]}"
+    return f"{use.used} {_USES[use.of]} (no limit)"
 
 
 def _attempt_lines(attempts: Attempts, now: datetime) -> Iterator[Line]:
@@ -192,13 +196,13 @@ def _attempt_lines(attempts: Attempts, now: datetime) -> Iterator[Line]:
     run = f" in run {attempts.run}" if attempts.run > 1 else ""
     yield Line("Attempts", f"{ended}{run} ({attempts.retries})")
     for attempt in attempts.latest:
-        yield Line("", _attempt(attempt, now))
+        run = f"run {attempt.run}, " if attempts.run > 1 else ""
+        yield Line("", f"{run}attempt {attempt.attempt} {_outcome(attempt, now)}")
 
 
-def _attempt(attempt: Attempt, now: datetime) -> str:
-    number = f"{attempt.run}.{attempt.attempt}"
-    ago = f" {span(now - attempt.finish)} ago"
-    return f"{number} {attempt.outcome}{ago}, {attempt.reason}: {printable(attempt.message)}"
+def _outcome(attempt: Attempt, now: datetime) -> str:
+    ago = f"{span(now - attempt.finish)} ago"
+    return f"{attempt.outcome} {ago}, {attempt.reason}: {printable(attempt.message)}"
 
 
 def remedy_lines(explanation: Explanation) -> Iterator[str]:
