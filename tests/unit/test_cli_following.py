@@ -320,6 +320,16 @@ def test_only_a_wrong_command_line_exits_with_2(
     assert bgjob(*arguments)[0] == want
 
 
+def test_an_option_before_the_command_is_told_its_place(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["-n", "shop", "list"]) == 2
+    assert capfd.readouterr().err == (
+        "error: No such option: -n: options come after the command, as in kubectl bgjob list -n "
+        "shop.\n"
+    )
+
+
 def test_the_help_cuts_no_sentence(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

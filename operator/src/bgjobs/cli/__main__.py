@@ -34,6 +34,8 @@ def run(arguments: list[str]) -> int:
         said = error.format_message().replace("Value error, ", "").rstrip(".")
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
+        if context and context.parent is None and hasattr(error, "option_name"):
+            hint = ": options come after the command, as in kubectl bgjob list -n shop"
         print(f"error: {said}{hint}.", file=sys.stderr)
         return error.exit_code
 
