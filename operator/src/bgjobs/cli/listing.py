@@ -31,9 +31,11 @@ def show_jobs(on: Console, jobs: Sequence[Any], now: datetime, *, with_namespace
         return
     widths = fitting_widths(rows, on.width)
     on.print(Text(_line(widths, {name: name for name in widths}), "bold"), soft_wrap=True)
+    before_phase = list(widths)[: list(widths).index("PHASE")]
+    begin = sum(widths[name] + _GAP for name in before_phase)
     for row in rows:
         text = Text(_line(widths, row))
-        text.highlight_words([row["PHASE"]], PHASE_STYLES.get(row["PHASE"], ""))
+        text.stylize(PHASE_STYLES.get(row["PHASE"], ""), begin, begin + len(row["PHASE"]))
         on.print(text, soft_wrap=True)
 
 
