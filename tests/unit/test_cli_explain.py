@@ -478,6 +478,20 @@ def test_without_the_configuration_the_operators_words_stay() -> None:
     assert (explanation.cause, explanation.queue) == ("Attempt 1 is queued.", None)
 
 
+def test_without_an_operator_a_job_that_it_has_seen_is_explained_apart_from_that() -> None:
+    unreadable = Configuration(allowlist=None, runtimes=None)
+    seen, unseen = (
+        explained(
+            background_job(Status(message="It waits.", observed_generation=generation)),
+            lease=Lease(),
+            configuration=unreadable,
+        )
+        for generation in (1, None)
+    )
+    assert seen.notes == ("Apart from that: It waits.",)
+    assert unseen.notes == ()
+
+
 def test_a_broken_config_map_is_noted_while_the_last_good_one_is_in_force() -> None:
     job = background_job(Status(message="Attempt 1 is queued."))
     broken = Configuration(problems={"bgjobs-runtimes": "key 'shop' is no YAML"})

@@ -161,7 +161,9 @@ def explain(facts: Facts) -> Explanation:
     if job.metadata.deletion_timestamp is not None:
         cause = "It is being deleted: its attempt is stopped, and nothing starts any more."
     elif is_down is not None:
-        if queue is None:
+        # What the schema says of a job that no operator has seen is no news.
+        is_default = job.status.observed_generation is None and cause == job.status.message
+        if queue is None and not is_default:
             notes.append(f"Apart from that: {cause}")
         cause = f"{is_down} {_without_operator(facts)}"
     return Explanation(
