@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -102,6 +106,19 @@ def test_programs_read_the_same_as_json() -> None:
     assert data["queue"]["place"] == 8
     assert data["next"]["time"] == "2030-01-31T12:04:25.240989Z"
     assert data["remedies"][0]["bgjob"] == "kubectl bgjob start stock -n shop"
+
+
+def test_an_error_is_wrapped_at_words_on_a_terminal_and_one_line_in_a_pipe() -> None:
+    script = "from bgjobs.cli.rendering import show_error; show_error('a sentence ' * 9 + 'ends')"
+    command = (sys.executable, "-c", script)
+    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert piped.stderr == f"error: {'a sentence ' * 9}ends\n"
+    ours, theirs = pty.openpty()
+    terminal = {**os.environ, "COLUMNS": "40", "TERM": "xterm"}
+    subprocess.run(command, stderr=theirs, env=terminal, check=True)
+    lines = os.read(ours, 1000).decode().splitlines()
+    assert " ".join(lines) == piped.stderr.rstrip()
+    assert max(map(len, lines)) <= 40
 
 
 @pytest.mark.parametrize(

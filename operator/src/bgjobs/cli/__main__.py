@@ -7,6 +7,7 @@ import typer
 
 from bgjobs.cli.app import app
 from bgjobs.cli.errors import CommandError
+from bgjobs.cli.rendering import show_error
 
 _INTERRUPTED = 130
 
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(str(error))
         return error.exit_code
     except typer.TyperException as error:
         said = error.format_message().replace("Value error, ", "").rstrip(".")
@@ -36,7 +37,7 @@ def run(arguments: list[str]) -> int:
         hint = f" (see {context.command_path} --help)" if context else ""
         if context and context.parent is None and hasattr(error, "option_name"):
             hint = ": options come after the command, as in kubectl bgjob list -n shop"
-        print(f"error: {said}{hint}.", file=sys.stderr)
+        show_error(f"{said}{hint}.")
         return error.exit_code
 
 

@@ -137,6 +137,13 @@ def show_explanation(on: Console, explanation: Explanation, now: datetime) -> No
         on.print(Text(text, "" if text.startswith("    ") else "bold"), soft_wrap=True)
 
 
+def show_error(text: str) -> None:
+    """On stderr."""
+    on = console(stderr=True)
+    for line in _wrapped(on, Text(f"error: {text}"), on.width):
+        on.print(line, soft_wrap=True)
+
+
 def _wrapped(on: Console, text: Text, width: int) -> Iterable[Text]:
     """Lines that fit a terminal of any width; a file or a program gets one."""
     if not on.is_terminal:
