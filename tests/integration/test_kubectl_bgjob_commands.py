@@ -385,8 +385,10 @@ def test_all_that_fail_again_and_again_are_cancelled(jobs: Jobs) -> None:
     wait(own, "failing", phase("Retrying"))
     assert _names(bgjob(own, "cancel", "--all-failed", "--yes", "-o", "name")) == ["failing"]
     wait(own, "failing", phase("Cancelled"))
-    done = plugin.run(own.server, "cancel", "--class", "bulk.jobs.Job", "-A", "--yes", "-o", "name")
-    assert _names(done.stdout) == ["new"]
+    done = plugin.run(own.server, "cancel", "--class", "bulk.jobs.Job", "-A", "--yes")
+    assert done.stdout == (
+        "backgroundjob.bgjobs.dev/new cancel requested in the namespace bulk-cancel\n"
+    )
     wait(own, "new", phase("Cancelled"))
 
 

@@ -32,6 +32,7 @@ from bgjobs.cli.rendering import (
     printable,
     progress,
     reference,
+    show_error,
     show_explanation,
 )
 from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
@@ -296,7 +297,7 @@ def _each(cluster: Cluster, names: Sequence[str], do: Callable[[str], None]) -> 
                 do(name)
         except CommandError as error:
             whose = "" if len(names) == 1 or name in str(error) else f"{name}: "
-            print(f"error: {whose}{error}", file=sys.stderr)
+            show_error(f"{whose}{error}")
             failed.append(name)
     return not failed
 
@@ -572,7 +573,7 @@ def _change(
     if not jobs:
         print(f"There is nothing to {change.verb} in {where}.", file=sys.stderr)
     elif yes or _is_confirmed(changes.what_to_do(change, jobs, where)):
-        _change_many(cluster, change, jobs, output, in_phase=selection.all_failed)
+        _change_many(cluster, change, jobs, selection, output)
 
 
 def _change_named(
@@ -602,17 +603,22 @@ def _is_confirmed(what: str) -> bool:
 
 
 def _change_many(
-    cluster: Cluster, change: Change, jobs: Sequence[Any], output: Format | None, *, in_phase: bool
+    cluster: Cluster,
+    change: Change,
+    jobs: Sequence[Any],
+    selection: Selection,
+    output: Format | None,
 ) -> None:
     """Tells of each job as it comes, but prints JSON and YAML as one."""
     changed = []
-    for job, skipped in bulk.carry_out(cluster, change, jobs, in_phase=in_phase):
+    for job, skipped in bulk.carry_out(cluster, change, jobs, in_phase=selection.all_failed):
+        where = "" if selection.namespace else f" in the namespace {job['metadata']['namespace']}"
         if skipped:
-            print(f"{reference(job)} skipped: it {skipped}", file=sys.stderr)
+            print(f"{reference(job)}{where} skipped: it {skipped}", file=sys.stderr)
             continue
         changed.append(job)
         if output in (None, Format.NAME):
-            _print([job], [change.done], output)
+            _print([job], [f"{change.done}{where}"], output)
     if output in (Format.JSON, Format.YAML):
         print(dump(as_list(changed), output))
     print(f"{len(changed)} of {len(jobs)}: {change.done}", file=sys.stderr)
