@@ -2,10 +2,12 @@
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.abc import MetaPathFinder
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 import yaml
 from tests.unit.builders import UID, background_job_json
 
-from bgjobs.cli.__main__ import run
+from bgjobs.cli.__main__ import main
+from bgjobs.cli.command import run
 
 NAME = "stock"
 
@@ -318,6 +321,19 @@ def test_only_a_wrong_command_line_exits_with_2(
     if want == 1:
         server.instead = lambda _: (404, _status(404))
     assert bgjob(*arguments)[0] == want
+
+
+def test_an_interrupt_while_the_code_is_read_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupts(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "bgjobs.cli.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "bgjobs.cli.command")
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
 
 
 def test_an_option_before_the_command_is_told_its_place(

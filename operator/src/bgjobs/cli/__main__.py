@@ -1,44 +1,18 @@
 """kubectl-bgjob, which kubectl runs as `kubectl bgjob`."""
 
-import os
 import sys
-
-import typer
-
-from bgjobs.cli.app import app
-from bgjobs.cli.errors import CommandError
-from bgjobs.cli.rendering import show_error
 
 _INTERRUPTED = 130
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
-    """Runs a command, or tells of all. Returns its exit code; an error is a sentence on stderr."""
     try:
-        exit_code = app(arguments or ["--help"], prog_name="kubectl bgjob", standalone_mode=False)
-        sys.stdout.flush()
-        return exit_code or 0
-    except (KeyboardInterrupt, typer.Abort):
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain as it flushes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except CommandError as error:
-        show_error(str(error))
-        return error.exit_code
-    except typer.TyperException as error:
-        said = error.format_message().replace("Value error, ", "").rstrip(".")
-        context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context else ""
-        if context and context.parent is None and hasattr(error, "option_name"):
-            hint = ": options come after the command, as in kubectl bgjob list -n shop"
-        show_error(f"{said}{hint}.")
-        return error.exit_code
+        # Not above: it takes long enough to be interrupted, which is no reason for a traceback.
+        from bgjobs.cli.command import run
+
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":
