@@ -1,6 +1,7 @@
 """The local cluster: what it runs, what it survives, and that it leaves nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,9 +21,11 @@ def command(state: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "bgjobs_local", "--state", str(state), *arguments]
 
 
-def bgjobs_local(state: Path, *arguments: str) -> None:
+def bgjobs_local(state: Path, *arguments: str) -> str:
+    """What it says."""
     done = subprocess.run(command(state, *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def kubectl(state: Path, *arguments: str, stdin: str = "") -> str:
@@ -123,6 +126,15 @@ def test_a_command_can_be_run_in_a_pod(state: Path) -> None:
     assert "Client Version" in answer
 
 
+def test_up_ends_with_the_line_that_points_kubectl_at_the_cluster(state: Path) -> None:
+    *_, is_up, export = bgjobs_local(state, "up").splitlines()
+    address = kubectl(state, "get", "node", "-o", "jsonpath={..addresses[0].address}")
+    assert re.fullmatch(rf"Kubernetes is up after \d+ s, its node is {address}:", is_up)
+    script = f"{export}; kubectl get nodes -o name; kubectl bgjob --version"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert re.fullmatch(r"node/local\nbgjobs [\d.]+\n", done.stdout), done.stderr
+
+
 def test_up_mends_a_killed_daemon(state: Path) -> None:
     running = cluster.find(state)
     assert running
@@ -206,12 +218,20 @@ def test_down_leaves_nothing_and_spares_another_cluster(
     assert running
     namespace = Path(f"/proc/{running.supervisor}/ns/pid").readlink()
 
-    bgjobs_local(other, "down")
+    said = bgjobs_local(other, "down")
 
+    assert said == f"Stopped the cluster and removed its data: {other}\n"
     assert processes_in(namespace) == []
     assert left_behind(before) == {}
     assert not other.exists()
     kubectl(state, "get", "--raw", "/readyz")
+
+
+def test_down_says_what_there_was_to_remove(tmp_path: Path) -> None:
+    assert bgjobs_local(tmp_path, "down") == f"There is no cluster to remove: {tmp_path}\n"
+    (tmp_path / "cluster").mkdir(parents=True)
+    said = f"Removed the data of a cluster that did not run: {tmp_path}\n"
+    assert bgjobs_local(tmp_path, "down") == said
 
 
 @pytest.mark.parametrize(

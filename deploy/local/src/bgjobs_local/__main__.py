@@ -99,11 +99,12 @@ def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
         return 1
     print("\nAll as expected. Look further:")
     if arguments.cluster == "local":
-        print(f"  export KUBECONFIG={arguments.state / 'kubeconfig'}")
+        print(f"  {cluster.environment(arguments.state)}")
     print("  kubectl get bgjob -n demo -o wide")
     print("  kubectl describe bgjob -n demo fails-for-good")
     token = demo.sign_in(kubectl)
     if arguments.cluster == "local":
+        print("  kubectl bgjob explain -n demo fails-for-good")
         address = demo.dashboard(kubectl)
         print("Remove everything: make cluster-down")
     else:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ _PACKAGES = {
     "iptables": "carries Service addresses to pods",
     "iproute2": "connects the cluster to this machine",
 }
+_PLUGIN = ("kubectl-bgjob", "kubectl_complete-bgjob")
+"""The programs of kubectl's plugin, which are installed beside this one."""
 _READY_WITHIN_S = 180
 _ENDED_WITHIN_S = 30
 _LOOK_EVERY_S = 0.1
@@ -75,9 +78,15 @@ def up(state: Path) -> None:
                 _publish(place, paths["kubectl"])
     print(
         f"Kubernetes is up after {time.monotonic() - started:.0f} s, its node is"
-        f" {place.node_address}:\n  export KUBECONFIG={state / 'kubeconfig'}",
+        f" {place.node_address}:\n  {environment(state)}",
         flush=True,
     )
+
+
+def environment(state: Path) -> str:
+    """The command that points a shell at the cluster of a state folder."""
+    kubeconfig, programs = (shlex.quote(str(state / name)) for name in ("kubeconfig", "bin"))
+    return f"export KUBECONFIG={kubeconfig} PATH={programs}:$PATH"
 
 
 def down(state: Path) -> None:
@@ -86,8 +95,13 @@ def down(state: Path) -> None:
         ran = find(state) is not None
         had_data = cluster_folder(state).exists()
         _remove(state)
-    what = "Stopped the cluster" if ran else "No cluster ran"
-    print(f"{what}{' and removed its data' if had_data else ''}: {state}", flush=True)
+    if ran:
+        what = "Stopped the cluster and removed its data"
+    elif had_data:
+        what = "Removed the data of a cluster that did not run"
+    else:
+        what = "There is no cluster to remove"
+    print(f"{what}: {state}", flush=True)
 
 
 def load(state: Path, archives: Sequence[Path]) -> None:
@@ -268,16 +282,19 @@ def _import(state: Path, archive: Path) -> list[str]:
 
 def _publish(place: Place, kubectl: Path) -> None:
     """Put what the user needs where it is easy to find."""
-    link, kubeconfig = _published(place.state)
+    *links, kubeconfig = _published(place.state)
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_bytes((place.directory / "kubeconfig").read_bytes())
-    link.parent.mkdir(exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(kubectl)
+    for link in links:
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        is_plugin = link.name in _PLUGIN
+        link.symlink_to(Path(sys.executable).with_name(link.name) if is_plugin else kubectl)
 
 
-def _published(state: Path) -> tuple[Path, Path]:
-    return state / "bin" / "kubectl", state / "kubeconfig"
+def _published(state: Path) -> list[Path]:
+    """kubectl and its plugin, and last the kubeconfig."""
+    return [*(state / "bin" / name for name in ("kubectl", *_PLUGIN)), state / "kubeconfig"]
 
 
 @contextlib.contextmanager
