@@ -82,12 +82,17 @@ def patch_data(kubectl: Kubectl, config_map: str, data: Mapping[str, str | None]
     kubectl("patch", f"configmap/{config_map}", "-n", "bgjobs-system", "--type=merge", "-p", patch)
 
 
-def shell(script: str) -> str:
-    """What commands print that name neither the cluster nor where kubectl and its plugin are."""
+def environment() -> dict[str, str]:
+    """Of commands that name neither the cluster nor where kubectl and its plugin are."""
     programs = f"{STATE / 'bin'}:{PROGRAM.parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": programs, "KUBECONFIG": str(STATE / "kubeconfig")}
+
+
+def shell(script: str) -> str:
+    """What such commands print."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
-        env={**os.environ, "PATH": programs, "KUBECONFIG": str(STATE / "kubeconfig")},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
