@@ -1,12 +1,16 @@
 """deploy/ as kubectl renders it and the API server takes it."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests import server as api
 from tests import watching
+from tests.plugin import in_shell
 from tests.server import ROOT, Jobs, Server
+from tests.unit.test_runner_readme import blocks
 
 from bgjobs.dashboard.settings import Settings as DashboardSettings
 from bgjobs.settings import FromEnvironment, Settings
@@ -40,6 +44,31 @@ def test_a_first_apply_makes_the_namespace_before_what_lies_in_it(
     ]
     first_namespaced = next(i for i, (_, namespace) in enumerate(kinds) if namespace)
     assert kinds.index(("Namespace", None)) < first_namespaced
+
+
+def test_the_commands_of_the_platform_engineers_page_install_it(
+    installed: Server, tmp_path: Path
+) -> None:
+    page = (ROOT / "deploy" / "README.md").read_text().partition("\n## Install it\n")[2]
+    checkout = os.path.relpath(ROOT, tmp_path)
+    script = f"cd {tmp_path}\n"
+    for language, body in blocks(page.partition("\n## ")[0].replace("../bgjobs/", f"{checkout}/")):
+        if language == "yaml":
+            (tmp_path / body.partition("\n")[0].removeprefix("# ")).write_text(body)
+        else:
+            script += body
+    # The tests' server has another allowlist, and keeps it; nothing runs there.
+    script = script.replace("kubectl apply", "kubectl apply --dry-run=server --force-conflicts")
+    script = script.replace("kubectl create", "kubectl create --dry-run=server")
+    script = script.replace("kubectl wait", "kubectl kustomize # ")
+    done = in_shell(installed, script)
+    assert done.returncode == 0, done.stderr
+    applied, _, rendered = done.stdout.partition("apiVersion: ")
+    for each in ("secret/bgjobs-database", "secret/bgjobs-dashboard", "job.batch/bgjobs-migrate"):
+        assert each in applied
+    assert "image: registry.example/team/operator:dev" in rendered
+    assert "shop.jobs.SyncStock: handle" in rendered
+    assert "image: registry.example/shop/jobs:1" in rendered
 
 
 @pytest.fixture(scope="module")
