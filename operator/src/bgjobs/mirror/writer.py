@@ -26,7 +26,7 @@ from bgjobs.mirror.schema import (
 from bgjobs.mirror.statements import guarded_upsert, insert_missing, upsert
 
 _BATCH_ROWS = 500
-_GATHERED_FOR_SECONDS = 0.2
+_GATHERED_FOR_SECONDS = 0.4
 """A batch costs little more than a row, and of each job only the last state is written."""
 _LONGEST_PAUSE_SECONDS = 15.0
 _MOST_WAITING = 10_000
