@@ -25,6 +25,8 @@ from bgjobs_local.processes import ENVIRONMENT
 
 _NAMESPACE = "bgjobs-system"
 _READY_WITHIN_S = 30
+_LEEWAY_S = 60
+"""How long the API server takes a token that has expired, in case clocks differ."""
 DATABASE_USER = "dashboard"
 _KEY = "a key that only these tests know, 32 characters or more"
 
@@ -105,11 +107,14 @@ def token(server: Server, account: str, seconds: int = 3600) -> str:
 
 
 def expiring(server: Server, token: str, seconds: float) -> str:
-    """The same token, signed again so that it expires then: kubectl asks for 10 minutes or more."""
+    """The same token, signed again so that it counts no longer than so many seconds.
+
+    The API server gives none for less than ten minutes.
+    """
     header, payload, _ = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     now = int(time.time())
-    claims |= {"exp": int(now + seconds), "iat": now - 3600, "nbf": now - 3600}
+    claims |= {"exp": int(now + seconds - _LEEWAY_S), "iat": now - 3600, "nbf": now - 3600}
     signed = f"{header}.{_base64url(json.dumps(claims).encode())}"
     pem = (server.control_plane.ca.parent / "service-accounts.key").read_bytes()
     key = serialization.load_pem_private_key(pem, password=None)
