@@ -28,7 +28,7 @@ namespaces: [academic]
 
 
 def shipped(name: str) -> Any:
-    return yaml.safe_load((ROOT / "academic" / "deploy" / name).read_text())
+    return yaml.safe_load((ROOT / "academic" / "deploy" / "base" / name).read_text())
 
 
 @pytest.fixture(scope="module")

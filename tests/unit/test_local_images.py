@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("file", "changed"),
     [
-        ("operator/src/bgjobs/__init__.py", {"operator"}),
+        ("operator/src/bgjobs/__init__.py", {"operator", "academic"}),
         ("job-image/Containerfile", {"job", "samples", "academic"}),
         ("job-image/samples/samples/jobs.py", {"samples"}),
         ("deploy/requirements.lock", {"operator", "academic"}),

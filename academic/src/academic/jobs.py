@@ -1,95 +1,252 @@
-"""The work that the academic service hands to background jobs."""
+"""What happens to a submission in the background.
 
-import itertools
-import json
+Each job may run twice: what it writes is keyed by the submission, so that the second time
+writes the same again. Its result in the cluster is short; what people see is in the database.
+"""
+
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Literal
 
-from bgjobs_runner import PermanentFailure, job
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, joinedload, selectinload
 
-_SHOWN = 10
-_LOGGED = 100
-# The runner leaves out a larger result.
-_RESULT_BYTES = 3072
+from academic import grading
+from academic.analytics import SubmissionRow, course_analytics, summary
+from academic.grading.programs import runs_from_result
+from academic.mail import MailSettings, confirmation, send
+from academic.store.database import from_environment
+from academic.store.schema import (
+    Assignment,
+    Finding,
+    Grade,
+    Kind,
+    Notification,
+    ProgramRun,
+    Report,
+    Submission,
+    utc_now,
+)
+from bgjobs_runner import PermanentFailure, RetryLater, job
+
+if TYPE_CHECKING:
+    from academic.plagiarism import Document
+
+_GRADED_WITHIN = timedelta(minutes=5)
+"""How long a report waits for the grade of the submission that it is made for."""
+_LATER_SECONDS = 10
+"""A run of a job may say "later" 50 times."""
+_LATEST_SECONDS = 30
+
+
+@job
+class AutomatedGrading:
+    """Grades a submission by the rubric of its assignment."""
+
+    def handle(self, submission: str) -> dict[str, object]:
+        """What a program printed is awaited, and costs no retry.
+
+        Raises RetryLater until it is there, and PermanentFailure where it could not be run.
+        """
+        with _session() as session:
+            found = _submission(session, submission)
+            grade = _grade(session, found)
+            criteria = [asdict(each) for each in grade.per_criterion]
+            session.merge(
+                Grade(
+                    submission_id=found.id,
+                    score=grade.score,
+                    criteria=criteria,
+                    graded_at=utc_now(),
+                )
+            )
+            text = f"Your submission to “{found.assignment.title}” is graded."
+            _notify(session, found, f"graded-{found.id}", text)
+            session.commit()
+        print(f"graded {submission}: {grade.score:.1f}")
+        return {"score": round(grade.score, 1)}
+
+
+@job
+class NotifyStudentOfSubmission:
+    """Tells the student by mail that the submission has arrived."""
+
+    def handle(self, submission: str) -> dict[str, object]:
+        """The message has the same Message-ID each time, in case it is sent and not recorded."""
+        try:
+            settings = MailSettings.from_environment(os.environ)
+        except ValueError as error:
+            raise PermanentFailure(str(error)) from error
+        with _session() as session:
+            found = _submission(session, submission)
+            message = confirmation(found, settings)
+            key = f"received-{found.id}"
+            if is_new := not _is_told(session, found.student_id, key):
+                send(message, settings)
+                title = found.assignment.title
+                _notify(session, found, key, f"Your submission to “{title}” has arrived.")
+                session.commit()
+        return {"messageId": message["Message-ID"], "sent": is_new}
 
 
 @job
 class CheckForPlagiarism:
-    """Finds documents that have passages in common."""
+    """Finds what a submission has in common with earlier ones of the course."""
 
-    def handle(self, directory: str) -> dict[str, object]:
-        """Compare every two documents in `directory`; the most similar pairs come first.
-
-        A document is a file of UTF-8 text directly in `directory`. Symbolic links
-        are left out, and what cannot be compared is named under `skipped`.
-        `similarity` is the part of the shorter document that is found in the
-        other, from 0 to 1. The log has more pairs than the result has room for.
-        """
+    def handle(self, submission: str) -> dict[str, object]:
+        """Compares with all that other students handed in before: the later one's job finds it."""
         # Not at the top: it takes most of a second, and whoever dispatches this job imports it.
-        from academic.fingerprints import fingerprints, similarity
+        from academic.plagiarism import compare, is_suspicious
 
-        documents = {}
-        skipped = []
-        for path in _files(directory):
-            # A file name need not be text.
-            name = os.fsencode(path.name).decode(errors="backslashreplace")
-            try:
-                documents[name] = fingerprints(_text(path))
-            except ValueError as error:
-                print(f"skipped {name}: {error}")
-                skipped.append(f"{name}: {error}")
-        if len(documents) < 2:
-            raise PermanentFailure(
-                f"Comparing needs two documents, and {directory} has {len(documents)};"
-                f" skipped: {'; '.join(skipped[:_SHOWN]) or 'nothing'}"
-            )
-        ranked = sorted(
-            (
-                (similarity(documents[a], documents[b]), a, b)
-                for a, b in itertools.combinations(documents, 2)
-            ),
-            key=lambda pair: -pair[0],
-        )
-        for found, a, b in ranked[:_LOGGED]:
-            print(f"{found:.3f} {a} {b}")
-        pairs = [{"a": a, "b": b, "similarity": round(found, 3)} for found, a, b in ranked]
-        counts = {"documents": len(documents), "compared": len(pairs)}
-        return _cut_to_fit(counts, pairs[:_SHOWN], skipped[:_SHOWN])
+        with _session() as session:
+            found = _submission(session, submission)
+            prompt = found.assignment.prompt
+            earlier = _earlier(session, found)
+            session.execute(sa.delete(Finding).where(Finding.later_id == found.id))
+            highest, suspicious = 0.0, 0
+            for other in earlier:
+                comparison = compare(_document(found), _document(other), prompt)
+                highest = max(highest, comparison.similarity)
+                if is_suspicious(comparison):
+                    suspicious += 1
+                    session.add(
+                        Finding(
+                            later_id=found.id,
+                            earlier_id=other.id,
+                            similarity=comparison.similarity,
+                            passages=[astuple(each) for each in comparison.passages],
+                        )
+                    )
+            session.commit()
+        print(f"compared {submission} with {len(earlier)} others, {suspicious} are suspicious")
+        return {"compared": len(earlier), "suspicious": suspicious, "highest": round(highest, 3)}
 
 
-def _files(directory: str) -> list[Path]:
+@job
+class GenerateAnalyticsReport:
+    """Computes a course's analytics anew."""
+
+    def handle(self, submission: str) -> dict[str, object]:
+        """Waits for the grade of the submission that it is made for, but not for long."""
+        with _session() as session:
+            found = _submission(session, submission)
+            if found.grade is None and utc_now() - found.submitted_at < _GRADED_WITHIN:
+                raise RetryLater(_LATER_SECONDS, "the submission is not graded yet")
+            course_id = found.assignment.course_id
+            computed_at = utc_now()
+            analytics = course_analytics(_rows(session, course_id))
+            there = session.get(Report, course_id, with_for_update=True)
+            # Another submission's report may have been computed meanwhile, from more of them.
+            if there is None or there.computed_at < computed_at:
+                content = asdict(analytics)
+                session.merge(Report(course_id=course_id, content=content, computed_at=computed_at))
+            session.commit()
+        return summary(analytics)
+
+
+@contextmanager
+def _session() -> Iterator[Session]:
     try:
-        return sorted(
-            path for path in Path(directory).iterdir() if path.is_file() and not path.is_symlink()
-        )
-    except OSError as error:
-        raise PermanentFailure(
-            f"{directory} cannot be read ({error.strerror}): name a directory that is in the image"
-            " or that the runtime mounts"
-        ) from error
-
-
-def _text(path: Path) -> str:
-    """The text of a document; raises ValueError with the reason if there is none."""
+        engine = from_environment(os.environ)
+    except ValueError as error:
+        raise PermanentFailure(f"{error}: the class's runtime gives it") from error
     try:
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8 text") from error
-    if "\0" in text:
-        raise ValueError("is not text")
-    return text
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
 
 
-def _cut_to_fit(
-    counts: dict[str, int], pairs: list[dict[str, object]], skipped: list[str]
-) -> dict[str, object]:
-    """The result, with as many pairs and skipped files as long names leave room for."""
-    result: dict[str, object] = {**counts, "pairs": pairs, "skipped": skipped}
-    while len(json.dumps(result).encode()) > _RESULT_BYTES:
-        if len(pairs) > len(skipped):
-            pairs.pop()
-        else:
-            skipped.pop()
-    return result
+def _submission(session: Session, submission: str) -> Submission:
+    found = session.get(Submission, submission)
+    if found is None:
+        raise PermanentFailure(f"there is no submission {submission}: it was deleted")
+    return found
+
+
+def _grade(session: Session, submission: Submission) -> grading.Grade:
+    assignment = submission.assignment
+    if assignment.kind == Kind.TEXT:
+        rubric = grading.rubric_from_json(assignment.rubric)
+        return grading.grade_text(submission.content, rubric)
+    run = session.get(ProgramRun, submission.id)
+    if run is None:
+        waited = (utc_now() - submission.submitted_at).total_seconds()
+        # Longer and longer, so that 50 times are a quarter of an hour at least.
+        seconds = min(_LATEST_SECONDS, max(2, waited / 5))
+        raise RetryLater(seconds, "the program has not been run yet")
+    if run.problem:
+        raise PermanentFailure(f"the program could not be run: {run.problem}")
+    cases = grading.cases_from_json(assignment.rubric)
+    return grading.grade_program(runs_from_result(run.result), cases)
+
+
+def _earlier(session: Session, submission: Submission) -> list[Submission]:
+    """What other students of the course handed in before, of the same kind."""
+    is_before = sa.or_(
+        Submission.submitted_at < submission.submitted_at,
+        sa.and_(Submission.submitted_at == submission.submitted_at, Submission.id < submission.id),
+    )
+    statement = (
+        sa.select(Submission)
+        .join(Assignment)
+        .where(
+            Assignment.course_id == submission.assignment.course_id,
+            Assignment.kind == submission.assignment.kind,
+            Submission.student_id != submission.student_id,
+            is_before,
+        )
+    )
+    return list(session.scalars(statement))
+
+
+def _document(submission: Submission) -> "Document":
+    from academic.plagiarism import Document
+
+    kind: Literal["text", "program"] = (
+        "text" if submission.assignment.kind == Kind.TEXT else "program"
+    )
+    return Document(submission.content, kind)
+
+
+def _rows(session: Session, course_id: int) -> list[SubmissionRow]:
+    statement = (
+        sa.select(Submission)
+        .join(Assignment)
+        .where(Assignment.course_id == course_id)
+        .options(
+            joinedload(Submission.assignment),
+            joinedload(Submission.student),
+            joinedload(Submission.grade),
+            selectinload(Submission.overrides),
+        )
+    )
+    return [
+        SubmissionRow(
+            assignment=each.assignment.title,
+            student=each.student.email,
+            submitted_at=each.submitted_at.replace(tzinfo=UTC),
+            due_at=each.assignment.due_at.replace(tzinfo=UTC),
+            score=each.score,
+            criteria={one["name"]: one["score"] for one in each.grade.criteria}
+            if each.grade
+            else {},
+        )
+        for each in session.scalars(statement)
+    ]
+
+
+def _is_told(session: Session, user_id: int, key: str) -> bool:
+    statement = sa.select(Notification.id).where(
+        Notification.user_id == user_id, Notification.key == key
+    )
+    return session.scalar(statement) is not None
+
+
+def _notify(session: Session, submission: Submission, key: str, text: str) -> None:
+    if not _is_told(session, submission.student_id, key):
+        path = f"/submissions/{submission.id}"
+        session.add(Notification(user_id=submission.student_id, key=key, text=text, path=path))

@@ -29,15 +29,15 @@ _BASE_FOLDER = Path("deploy", "local", "images", "base")
 class Image:
     """An image to build from a folder's Containerfile, on top of the image named `base`.
 
-    The build context is the folder and, where wanted, wheels/ with the wheel of
-    its project and dependencies/ with what the project needs: `dependencies` are
-    the arguments by which uv finds that, or None.
+    The build context is the folder and, where wanted, wheels/ with the wheels of
+    these projects of ours and dependencies/ with what the image's own needs:
+    `dependencies` are the arguments by which uv finds that, or None.
     """
 
     name: str
     folder: str
     base: str = "base"
-    wheel: bool = False
+    wheels: tuple[str, ...] = ()
     dependencies: tuple[str, ...] | None = None
 
 
@@ -45,9 +45,15 @@ IMAGES: Mapping[str, Image] = {
     image.name: image
     for image in (
         Image("operator", "operator", dependencies=("--extra", "operator", "--extra", "dashboard")),
-        Image("job", "job-image", wheel=True),
+        Image("job", "job-image", wheels=("job-image",)),
         Image("samples", "job-image/samples", base="job"),
-        Image("academic", "academic", base="job", dependencies=()),
+        Image(
+            "academic",
+            "academic",
+            base="job",
+            wheels=("operator",),
+            dependencies=("--extra", "service", "--extra", "postbox"),
+        ),
         Image("mariadb", "deploy/local/images/mariadb"),
     )
 }
@@ -77,7 +83,9 @@ def image_digests(root: Path) -> dict[str, str]:
     made_from = (*base_image.OPTIONS, base_image.codename(), platform.machine())
     digests = {"base": _digest(*made_from, *_contents(root / _BASE_FOLDER))}
     for image in IMAGES.values():
-        parts = [repr(image), digests[image.base], *_contents(root / image.folder)]
+        parts = [repr(image), digests[image.base]]
+        for folder in (image.folder, *image.wheels):
+            parts += _contents(root / folder)
         if image.dependencies is not None:
             parts.append((root / _LOCK_FILE).read_text())
         digests[image.name] = _digest(*parts)
@@ -95,9 +103,9 @@ def lay_context(image: Image, context: Path, python: str) -> None:
         target = context / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, target)
-    if image.wheel:
+    for project in image.wheels:
         out = ("--out-dir", str(context / "wheels"))
-        image_store.output(_tool("uv"), "build", "--quiet", "--wheel", *out, str(folder))
+        image_store.output(_tool("uv"), "build", "--quiet", "--wheel", *out, str(ROOT / project))
     if image.dependencies is not None:
         requirements = _requirements(context)
         requirements.parent.mkdir()
@@ -154,7 +162,7 @@ def _locked_dependencies(image: Image, python: str) -> str:
     found = image_store.output(
         *(_tool("uv"), "pip", "compile", *options, "--constraint", str(lock), *project)
     )
-    # What has no "==" is a project of this repository, which the image below has.
+    # What has no "==" is a project of this repository: its wheel, or the image below, has it.
     pinned = [line.strip() for line in found.splitlines() if "==" in line]
     return "".join(locked_entry(lock.read_text(), each) for each in pinned)
 

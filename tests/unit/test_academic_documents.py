@@ -1,4 +1,4 @@
-"""Which documents CheckForPlagiarism finds similar, and what it does with the others."""
+"""Which documents CompareDocuments finds similar, and what it does with the others."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from academic.jobs import CheckForPlagiarism
+from academic.documents import CompareDocuments
 from bgjobs_runner import PermanentFailure
 
 LICENCES = "/usr/share/common-licenses"
@@ -31,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def compare(directory: Path | str) -> dict[str, object]:
-    return CheckForPlagiarism().handle(str(directory))
+    return CompareDocuments().handle(str(directory))
 
 
 def most_similar(directory: Path | str) -> object:
@@ -76,8 +76,8 @@ def test_a_copy_is_found_within_a_longer_document(directory: Path) -> None:
 
 def test_the_result_does_not_depend_on_the_process() -> None:
     code = (
-        "from academic.jobs import CheckForPlagiarism;"
-        f"print(CheckForPlagiarism().handle({LICENCES!r}))"
+        "from academic.documents import CompareDocuments;"
+        f"print(CompareDocuments().handle({LICENCES!r}))"
     )
     outputs = {
         subprocess.run(

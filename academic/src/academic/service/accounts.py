@@ -1,0 +1,121 @@
+"""Accounts: passwords, and the sessions of those who have signed in."""
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.orm import Session
+
+from academic.store.schema import Role, SignIn, User, utc_now
+
+SESSION_SECONDS = 8 * 3600
+SHORTEST_PASSWORD = 10
+_HASHER = PasswordHasher()
+_NOBODYS = _HASHER.hash(secrets.token_hex())
+"""Compared with where nobody has that address, so that the time tells nothing."""
+_FAILURES = 5
+_FAILURES_WITHIN_SECONDS = 60.0
+_ADDRESSES = 10_000
+
+
+class WrongPasswordError(Exception):
+    """Address and password do not belong together."""
+
+
+class TooManyFailuresError(Exception):
+    """Somebody guesses."""
+
+
+class Throttle:
+    """Refuses an address after five wrong passwords within a minute, until that is over."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._failures: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
+
+    def check(self, address: str) -> None:
+        """Raises TooManyFailuresError."""
+        with self._lock:
+            if len(self._recent(address)) >= _FAILURES:
+                raise TooManyFailuresError
+
+    def failed(self, address: str) -> None:
+        with self._lock:
+            if len(self._failures) >= _ADDRESSES:  # or made-up addresses would fill the memory
+                self._failures.clear()
+            self._failures[address] = [*self._recent(address), self._seconds()]
+
+    def _recent(self, address: str) -> list[float]:
+        since = self._seconds() - _FAILURES_WITHIN_SECONDS
+        return [at for at in self._failures.get(address, ()) if at > since]
+
+
+def add_user(session: Session, email: str, name: str, role: Role, password: str) -> User:
+    """Raises ValueError where something is missing, or the address is taken."""
+    email, name = email.strip().casefold(), name.strip()
+    local, at, domain = email.partition("@")
+    if not (local and at and domain) or " " in email or not email.isprintable() or len(email) > 254:
+        raise ValueError("Give an e-mail address, such as ada@example.org.")
+    if not name or len(name) > 100 or not name.isprintable():
+        raise ValueError("Give a name of at most 100 characters.")
+    if not SHORTEST_PASSWORD <= len(password) <= 200:
+        raise ValueError(f"Give a password of {SHORTEST_PASSWORD} to 200 characters.")
+    if session.scalar(sa.select(User).where(User.email == email)):
+        raise ValueError(f"{email} has an account already.")
+    user = User(email=email, name=name, role=role, password_hash=_HASHER.hash(password))
+    session.add(user)
+    return user
+
+
+def sign_in(session: Session, throttle: Throttle, email: str, password: str) -> str:
+    """The token of a new session. Raises WrongPasswordError or TooManyFailuresError."""
+    email = email.strip().casefold()
+    throttle.check(email)
+    user = session.scalar(sa.select(User).where(User.email == email))
+    try:
+        _HASHER.verify(user.password_hash if user else _NOBODYS, password)
+    except (VerificationError, InvalidHashError) as error:
+        throttle.failed(email)
+        raise WrongPasswordError from error
+    if user is None:
+        raise WrongPasswordError
+    return begin_session(session, user)
+
+
+def begin_session(session: Session, user: User) -> str:
+    """The token of a new session of this user; those that have ended are removed."""
+    token = secrets.token_urlsafe(32)
+    session.execute(sa.delete(SignIn).where(SignIn.expires_at < utc_now()))
+    expires_at = utc_now() + timedelta(seconds=SESSION_SECONDS)
+    session.add(SignIn(digest=_digest(token), user_id=user.id, expires_at=expires_at))
+    return token
+
+
+def user_of(session: Session, token: str) -> User | None:
+    """None where the token is unknown, or its session has ended."""
+    found = session.get(SignIn, _digest(token))
+    return found.user if found and found.expires_at > utc_now() else None
+
+
+def sign_out(session: Session, token: str) -> None:
+    session.execute(sa.delete(SignIn).where(SignIn.digest == _digest(token)))
+
+
+def form_key(token: str) -> str:
+    """What a form of this session carries, so that no other site can send it (CSRF)."""
+    return hmac.new(token.encode(), b"form", "sha256").hexdigest()
+
+
+def is_form_key(token: str, given: str) -> bool:
+    return hmac.compare_digest(form_key(token).encode(), given.encode())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

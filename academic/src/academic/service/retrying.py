@@ -1,0 +1,48 @@
+"""Runs a job again that has not succeeded."""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from academic.service.outbox import OUTBOX, refusals
+from academic.service.permissions import Action, require
+from academic.service.submitting import RefusedError
+from academic.store.schema import JobState, ProgramRun, Submission, User
+
+RETRIED_PHASES = ("Failed", "Cancelled", "Rejected")
+
+
+def retry(
+    session: Session, user: User, submission: Submission, name: str, again: Callable[[str], None]
+) -> None:
+    """Asks by `again` for another run of the submission's job of that name. Commits.
+
+    A job that the API server refused to create is offered to it again. Grading a program that
+    could not be run runs the program again, too: without that the same would come of it. Raises
+    NotPermittedError, RefusedError and what `again` raises.
+    """
+    require(user, Action.RETRY_JOB, course_id=submission.assignment.course_id)
+    if refusals(session, [name]) and name in (job.name for job in submission.jobs):
+        OUTBOX.retry_refused(session, name)
+        session.commit()
+        return
+    jobs = {job.name: job for job in submission.jobs}
+    job = jobs.get(name)
+    if job is None or job.phase not in RETRIED_PHASES:
+        raise RefusedError("Only a job that has failed or was cancelled can be run again.")
+    for each in (*_awaited(job, jobs), job):
+        if each.title == "RunProgram":
+            session.execute(sa.delete(ProgramRun).where(ProgramRun.submission_id == submission.id))
+            session.commit()
+        again(each.name)
+
+
+def _awaited(job: JobState, jobs: dict[str, JobState]) -> list[JobState]:
+    if job.title != "AutomatedGrading":
+        return []
+    return [
+        each
+        for each in jobs.values()
+        if each.title == "RunProgram" and each.phase in RETRIED_PHASES
+    ]

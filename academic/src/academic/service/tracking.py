@@ -1,0 +1,184 @@
+"""Follows the BackgroundJobs of the service's namespace, and writes down what it sees.
+
+Pages read that from the database: however many look, the API server has one watch to answer.
+"""
+
+import logging
+import threading
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from urllib3.exceptions import HTTPError
+
+from academic.service.job_words import GONE, TERMINAL_PHASES
+from academic.store.schema import JobState, ProgramRun, utc_now
+
+logger = logging.getLogger(__name__)
+
+_GONE = 410
+_WATCH_SECONDS = 3
+"""How long one watch lasts: its end tells that the API server is there."""
+_TIMEOUTS = (2, 6)
+_PAUSE_SECONDS = 1.0
+_STALE_AFTER = timedelta(seconds=8)
+_RESOURCE = ("bgjobs.dev", "v1alpha1")
+
+
+@dataclass
+class Contact:
+    """When the API server last answered."""
+
+    last: datetime = field(default_factory=utc_now)
+    is_lost: bool = False
+
+    def answered(self) -> None:
+        self.last, self.is_lost = utc_now(), False
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """None while what the pages show is current."""
+        return self.last if self.is_lost or utc_now() - self.last > _STALE_AFTER else None
+
+
+def track(engine: sa.Engine, namespace: str, contact: Contact, stop: threading.Event) -> None:
+    """Goes on until `stop` is set, whatever happens to the API server or the database."""
+    while not stop.is_set():
+        try:
+            _follow(engine, _api(), namespace, contact, stop)
+        except ConfigException as error:
+            contact.is_lost = True
+            logger.warning("there is no cluster to follow the jobs in: %s", error)
+        except ApiException as error:
+            # 410 only means that the watch begins anew, with a list.
+            if error.status != _GONE:
+                contact.is_lost = True
+                logger.warning("the jobs cannot be followed: %s %s", error.status, error.reason)
+        except (HTTPError, OSError) as error:
+            contact.is_lost = True
+            logger.warning("the API server does not answer: %s", error)
+        except SQLAlchemyError as error:
+            logger.warning("the database does not answer: %s", str(error).splitlines()[0])
+        stop.wait(_PAUSE_SECONDS)
+
+
+def _api() -> client.CustomObjectsApi:
+    configuration = client.Configuration()
+    # Whoever asks is told that there is no answer, and asks again.
+    configuration.retries = False
+    config.load_config(client_configuration=configuration)
+    return client.CustomObjectsApi(client.ApiClient(configuration))
+
+
+def _follow(
+    engine: sa.Engine,
+    api: client.CustomObjectsApi,
+    namespace: str,
+    contact: Contact,
+    stop: threading.Event,
+) -> None:
+    """Returns when `stop` is set; whatever is raised, the next call begins with a list."""
+    listed: Any = api.list_namespaced_custom_object(
+        *_RESOURCE, namespace, "backgroundjobs", _request_timeout=_TIMEOUTS
+    )
+    contact.answered()
+    for job in listed["items"]:
+        record(engine, job)
+    record_missing(engine, {job["metadata"]["name"] for job in listed["items"]})
+    version = listed["metadata"]["resourceVersion"]
+    while not stop.is_set():
+        events: Iterator[Any] = watch.Watch().stream(
+            api.list_namespaced_custom_object,
+            *_RESOURCE,
+            namespace,
+            "backgroundjobs",
+            resource_version=version,
+            allow_watch_bookmarks=True,
+            timeout_seconds=_WATCH_SECONDS,
+            _request_timeout=_TIMEOUTS,
+        )
+        for event in events:
+            contact.answered()
+            if event["type"] in ("ADDED", "MODIFIED"):
+                record(engine, event["object"])
+            elif event["type"] == "DELETED":
+                record_gone(engine, [event["object"]["metadata"]["name"]])
+            version = event["object"]["metadata"]["resourceVersion"]
+        contact.answered()
+
+
+def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
+    """Writes down the state of one BackgroundJob, unless a newer one is known."""
+    metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
+    version = int(metadata["resourceVersion"])
+    # The one under way, or the latest that has ended.
+    attempt = (status.get("jobRef") or (status.get("attempts") or [{}])[-1]).get("attempt", 0)
+    values = {
+        "phase": status.get("phase", "Pending"),
+        "reason": status.get("reason", ""),
+        "message": status.get("message", ""),
+        "attempt": attempt,
+        "attempts_allowed": 1 + status.get("effectiveRetries", spec.get("retries", 0)),
+        "next_attempt_at": _time(status.get("nextAttemptTime")),
+        "retry_requests": spec.get("retryRequests", 0),
+        "resource_version": version,
+    }
+    with Session(engine) as session:
+        changed = session.execute(
+            sa.update(JobState)
+            .where(JobState.name == metadata["name"], JobState.resource_version < version)
+            .values(values)
+        )
+        is_new = cast(sa.CursorResult[Any], changed).rowcount > 0
+        if is_new and values["phase"] in TERMINAL_PHASES:
+            state = session.get_one(JobState, metadata["name"])
+            if state.title == "RunProgram":
+                _record_run(session, state, status)
+        session.commit()
+
+
+def record_missing(engine: sa.Engine, there: Set[str]) -> None:
+    """What was under way and is no longer there has ended while nobody looked."""
+    with Session(engine) as session:
+        statement = sa.select(JobState.name).where(_is_under_way())
+        missing = [name for name in session.scalars(statement) if name not in there]
+    record_gone(engine, missing)
+
+
+def record_gone(engine: sa.Engine, names: Collection[str]) -> None:
+    """Of jobs that were deleted; those that had ended stay as they ended."""
+    values = {
+        "phase": GONE,
+        "message": "Its BackgroundJob was deleted, and how it ended was not seen.",
+        "next_attempt_at": None,
+    }
+    with Session(engine) as session:
+        is_one = sa.and_(JobState.name.in_(names), _is_under_way())
+        session.execute(sa.update(JobState).where(is_one).values(values))
+        session.commit()
+
+
+def _is_under_way() -> sa.ColumnElement[bool]:
+    return JobState.phase.not_in(("", GONE, *TERMINAL_PHASES))
+
+
+def _record_run(session: Session, state: JobState, status: Mapping[str, Any]) -> None:
+    succeeded = state.phase == "Succeeded"
+    session.merge(
+        ProgramRun(
+            submission_id=state.submission_id,
+            result=status.get("result") if succeeded else None,
+            problem="" if succeeded else state.message,
+        )
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).replace(tzinfo=None) if text else None

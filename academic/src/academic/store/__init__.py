@@ -1,0 +1,1 @@
+"""The academic service's own database."""

@@ -1,0 +1,246 @@
+"""What the service writes down of a BackgroundJob, and how the pages call it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+from tests import academics
+from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
+
+from academic.service.accounts import form_key
+from academic.service.job_words import attempt_words, state_of
+from academic.service.outbox import OUTBOX
+from academic.service.tracking import Contact, record, record_gone, record_missing
+from academic.store.schema import Assignment, JobState, ProgramRun, utc_now
+from academic.web.context import COOKIE
+
+_RESULT = {"runs": [{"outcome": "finished", "exit_code": 0, "output": "7\n"}]}
+
+
+@pytest.fixture
+def program(school: School) -> str:
+    """A submission of a program."""
+    with Session(school.engine) as session:
+        assignment = session.get_one(Assignment, school.program_id)
+        return academics.hand_in(session, STUDENT, assignment, "print(7)", "program-key").id
+
+
+def _job(name: str, version: int, phase: str = "Running", **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "resourceVersion": str(version)},
+        "spec": {"retries": 3},
+        "status": {"phase": phase, "reason": phase, "message": f"It is {phase}.", **status},
+    }
+
+
+def _state(school: School, name: str) -> JobState:
+    with Session(school.engine) as session:
+        return session.get_one(JobState, name)
+
+
+def test_nothing_old_overwrites_what_is_newer(school: School) -> None:
+    name = f"grade-{school.submission_id}"
+    record(school.engine, _job(name, 12, "Succeeded"))
+    record(school.engine, _job(name, 11, "Running"))
+    assert _state(school, name).phase == "Succeeded"
+
+
+def test_a_retry_by_hand_is_newer_than_the_failure(school: School) -> None:
+    name = f"grade-{school.submission_id}"
+    record(school.engine, _job(name, 12, "Failed"))
+    record(school.engine, _job(name, 13, "Running"))
+    assert _state(school, name).phase == "Running"
+
+
+def test_jobs_of_others_in_the_namespace_are_left_alone(school: School) -> None:
+    record(school.engine, _job("somebody-elses", 1, "Succeeded"))
+    with Session(school.engine) as session:
+        assert session.get(JobState, "somebody-elses") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param({}, "", id="none began"),
+        pytest.param(
+            {"jobRef": {"attempt": 1}, "effectiveRetries": 4}, "attempt 1 of 5", id="the first"
+        ),
+        pytest.param(
+            {"attempts": [{"attempt": 1}], "jobRef": {"attempt": 2}, "effectiveRetries": 3},
+            "attempt 2 of 4",
+            id="the second",
+        ),
+        pytest.param(
+            {"attempts": [{"attempt": 1}], "effectiveRetries": 3}, "attempt 1 of 4", id="between"
+        ),
+        pytest.param(
+            {"jobRef": {"attempt": 6}, "effectiveRetries": 3},
+            "attempt 6 of 6",
+            id="disruptions cost no retry",
+        ),
+    ],
+)
+def test_attempts_are_counted(school: School, status: dict[str, Any], words: str) -> None:
+    name = f"grade-{school.submission_id}"
+    record(school.engine, _job(name, 5, **status))
+    assert attempt_words(_state(school, name)) == words
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "called"),
+    [
+        ("", "", "Accepted"),
+        ("Pending", "Delayed", "Scheduled"),
+        ("Retrying", "BackingOff", "Scheduled"),
+        ("Pending", "Queued", "Queued"),
+        ("Pending", "Paused", "Held"),
+        ("Pending", "Starting", "Starting"),
+        ("Pending", "ImagePullBackOff", "Starting"),
+        ("Pending", "ANewReason", "Queued"),
+        ("Running", "Running", "Running"),
+        ("Succeeded", "Succeeded", "Done"),
+        ("Failed", "OOMKilled", "Failed"),
+        ("Rejected", "NotAllowed", "Rejected"),
+    ],
+)
+def test_waiting_is_called_by_what_it_waits_for(phase: str, reason: str, called: str) -> None:
+    assert state_of(JobState(phase=phase, reason=reason)).name == called
+
+
+def test_what_came_of_a_program_is_there_for_its_grading(school: School, program: str) -> None:
+    record(school.engine, _job(f"run-{program}", 7, "Succeeded", result=_RESULT))
+    with Session(school.engine) as session:
+        run = session.get_one(ProgramRun, program)
+        assert (run.result, run.problem) == (_RESULT, "")
+
+
+def test_why_a_program_could_not_be_run_is_there_and_gives_way_to_a_result(
+    school: School, program: str
+) -> None:
+    name = f"run-{program}"
+    record(school.engine, _job(name, 7, "Failed"))
+    with Session(school.engine) as session:
+        assert session.get_one(ProgramRun, program).problem == "It is Failed."
+    record(school.engine, _job(name, 9, "Succeeded", result=_RESULT))
+    with Session(school.engine) as session:
+        assert session.get_one(ProgramRun, program).problem == ""
+
+
+def test_the_states_are_unknown_once_the_api_server_stops_answering() -> None:
+    contact = Contact()
+    assert contact.unknown_since is None
+    contact.is_lost = True
+    assert contact.unknown_since == contact.last
+    contact.answered()
+    assert contact.unknown_since is None
+    contact.last = silent = utc_now() - timedelta(minutes=1)
+    assert contact.unknown_since == silent
+
+
+def test_the_page_says_since_when_the_states_are_unknown(school: School) -> None:
+    browser = academics.signed_in(academics.client(school), school, STUDENT)
+    path = f"/submissions/{school.submission_id}"
+    assert "Unknown since" not in browser.get(path).text
+    browser.app.state.service.contact.is_lost = True  # type: ignore[attr-defined]
+    assert "Unknown since" in browser.get(path).text
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(school: School) -> None:
+    browser = academics.signed_in(academics.client(school), school, STUDENT)
+    path = f"/submissions/{school.submission_id}"
+    headers = {"If-None-Match": browser.get(path).headers["ETag"]}
+    assert browser.get(path, headers=headers).status_code == 304
+    record(school.engine, _job(f"grade-{school.submission_id}", 5))
+    assert browser.get(path, headers=headers).status_code == 200
+
+
+def test_a_job_that_was_deleted_under_way_is_gone_and_one_that_had_ended_stays(
+    school: School,
+) -> None:
+    running, done = f"grade-{school.submission_id}", f"notify-{school.submission_id}"
+    record(school.engine, _job(running, 5))
+    record(school.engine, _job(done, 6, "Succeeded"))
+    record_gone(school.engine, [running, done])
+    assert (_state(school, running).phase, _state(school, done).phase) == ("Gone", "Succeeded")
+
+
+def test_what_ended_while_the_service_was_away_is_gone_and_what_waits_in_the_outbox_is_not(
+    school: School,
+) -> None:
+    running, other = f"grade-{school.submission_id}", f"notify-{school.submission_id}"
+    record(school.engine, _job(running, 5))
+    record(school.engine, _job(other, 6))
+    record_missing(school.engine, {other})
+    assert _state(school, running).phase == "Gone"
+    assert _state(school, other).phase == "Running"
+    assert _state(school, f"report-{school.submission_id}").phase == ""
+
+
+# Retrying.
+
+
+@pytest.mark.parametrize("who", [INSTRUCTOR, ADMIN])
+def test_a_failed_grading_is_retried_by_the_service(school: School, who: str) -> None:
+    name = f"grade-{school.submission_id}"
+    record(school.engine, _job(name, 5, "Failed"))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, who)
+    form = {"job": name, "form_key": form_key(browser.cookies[COOKIE])}
+    answer = browser.post(f"/submissions/{school.submission_id}/retry", data=form)
+    assert answer.status_code == 303
+    assert asked == [name]
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded", "Pending"])
+def test_what_has_not_failed_is_not_retried(school: School, phase: str) -> None:
+    name = f"grade-{school.submission_id}"
+    record(school.engine, _job(name, 5, phase))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
+    path = f"/api/v1/submissions/{school.submission_id}/jobs/{name}/retry"
+    answer = browser.post(path)
+    assert (answer.status_code, asked) == (400, [])
+    assert "Only a job that has failed" in answer.json()["error"]
+
+
+def test_a_job_of_another_submission_is_not_retried_by_this_one(
+    school: School, program: str
+) -> None:
+    name = f"grade-{program}"
+    record(school.engine, _job(name, 5, "Failed"))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
+    path = f"/api/v1/submissions/{school.submission_id}/jobs/{name}/retry"
+    assert browser.post(path).status_code == 400
+    assert asked == []
+
+
+def test_grading_a_program_that_could_not_be_run_runs_it_again_first(
+    school: School, program: str
+) -> None:
+    for verb in ("run", "grade"):
+        record(school.engine, _job(f"{verb}-{program}", 5, "Failed"))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
+    answer = browser.post(f"/api/v1/submissions/{program}/jobs/grade-{program}/retry")
+    assert answer.status_code == 202
+    assert asked == [f"run-{program}", f"grade-{program}"]
+    with Session(school.engine) as session:
+        assert session.get(ProgramRun, program) is None
+
+
+def test_a_job_that_the_cluster_refused_says_so_and_is_offered_again(school: School) -> None:
+    name = f"grade-{school.submission_id}"
+    table = OUTBOX.table
+    refused = {"due_at": None, "refusal": "It is not on the allowlist.", "tries": 1}
+    with school.engine.begin() as connection:
+        connection.execute(table.update().where(table.c.name == name).values(refused))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
+    path = f"/submissions/{school.submission_id}"
+    assert "The cluster refused it: It is not on the allowlist." in browser.get(path).text
+    form = {"job": name, "form_key": form_key(browser.cookies[COOKIE])}
+    assert browser.post(f"{path}/retry", data=form).status_code == 303
+    assert asked == []
+    assert "The cluster refused it" not in browser.get(path).text
