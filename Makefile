@@ -68,7 +68,7 @@ images: $(READY) ## Build the container images and load them
 load: $(READY) ## Give an image archive to the local cluster: IMAGE=path.tar
 	@$(LOCAL) load $(IMAGE)
 
-deploy: $(READY) ## Install bgjobs, or upgrade it, with the images as they are now
+deploy: $(READY) ## Install bgjobs and the academic service, or upgrade them, with the images as they are now
 	@$(LOCAL) deploy
 
 lock: $(READY) ## Resolve the dependencies again and pin them

@@ -99,11 +99,14 @@ def test_a_dependency_that_is_not_locked_says_how_to_lock_it() -> None:
 
 
 def test_each_user_of_the_database_has_the_password_that_init_sql_gives() -> None:
-    database, dashboard = (each["stringData"] for each in yaml.safe_load_all(database_secrets()))
-    for secret in (database, dashboard):
-        url = make_url(secret["url"])
-        assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in database["init.sql"]
-    assert "GRANT SELECT ON bgjobs.* TO dashboard;" in database["init.sql"]
+    secrets = [each["stringData"] for each in yaml.safe_load_all(database_secrets())]
+    [init_sql] = [secret["init.sql"] for secret in secrets if "init.sql" in secret]
+    urls = [make_url(text) for secret in secrets for text in secret.values() if "mysql" in text]
+    assert [url.username for url in urls] == ["bgjobs", "dashboard", "academic"]
+    for url in urls:
+        assert f"USER {url.username} IDENTIFIED BY '{url.password}';" in init_sql
+    assert "GRANT SELECT ON bgjobs.* TO dashboard;" in init_sql
+    assert "GRANT ALL ON academic.* TO academic;" in init_sql
 
 
 def test_every_database_gets_secrets_of_its_own() -> None:

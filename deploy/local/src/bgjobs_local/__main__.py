@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bgjobs_local import cluster, delivery, demo, deploy, images
+from bgjobs_local import academic_demo, cluster, delivery, demo, deploy, images
 from bgjobs_local.errors import LocalError
 from bgjobs_local.kubectl import Kubectl, of_current_context, of_local_cluster
 
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="give image archives to the local cluster's node")
     load.add_argument("archives", type=Path, nargs="+", metavar="IMAGE.tar")
     commands.add_parser("images", help="build the images and give them to the nodes")
-    commands.add_parser("deploy", help="install bgjobs, or upgrade it")
+    commands.add_parser("deploy", help="install bgjobs and the academic service, or upgrade them")
     commands.add_parser("demo", help="do all that, and run jobs on real input")
     return parser
 
@@ -94,6 +94,8 @@ def _deliver(arguments: argparse.Namespace) -> str:
 
 def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     problems = demo.run(kubectl)
+    password = academic_demo.people(kubectl)
+    problems += academic_demo.run(kubectl, password)
     if problems:
         print("\nNot as expected:", *problems, sep="\n  ", file=sys.stderr)
         return 1
@@ -105,12 +107,15 @@ def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     token = demo.sign_in(kubectl)
     if arguments.cluster == "local":
         print("  kubectl bgjob explain -n demo fails-for-good")
-        address = demo.dashboard(kubectl)
+        dashboard, service = demo.dashboard(kubectl), academic_demo.service(kubectl)
         print("Remove everything: make cluster-down")
     else:
         print("  kubectl port-forward -n bgjobs-system service/bgjobs-dashboard 8080")
-        address = "http://127.0.0.1:8080, while that runs"
-    print(f"\nThe dashboard: {address}\nSign in with this token, valid for 8 hours:\n{token}")
+        print("  kubectl port-forward -n academic service/academic 8081:8080")
+        dashboard, service = (f"http://127.0.0.1:{port}, while that runs" for port in (8080, 8081))
+    print(f"\nThe academic service: {service}\nSign in as {academic_demo.sign_ins()}")
+    print(f"with the password {password}")
+    print(f"\nThe dashboard: {dashboard}\nSign in with this token, valid for 8 hours:\n{token}")
     return 0
 
 

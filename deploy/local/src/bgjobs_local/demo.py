@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bgjobs_local.errors import LocalError
-from bgjobs_local.kubectl import Kubectl
+from bgjobs_local.kubectl import Kubectl, node_address
 
 _DEMO = Path(__file__).parents[2] / "demo"
 _NAMESPACE = "demo"
@@ -118,9 +118,7 @@ def sign_in(kubectl: Kubectl) -> str:
 
 def dashboard(kubectl: Kubectl) -> str:
     """Where the local cluster's node answers for it."""
-    [node] = kubectl.objects("nodes")
-    addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
-    return f"http://{addresses['InternalIP']}:{_DASHBOARD_PORT}"
+    return f"http://{node_address(kubectl)}:{_DASHBOARD_PORT}"
 
 
 def _namespace() -> str:

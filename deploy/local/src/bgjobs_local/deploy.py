@@ -1,57 +1,92 @@
-"""Installs bgjobs in a cluster from deploy/overlays/local."""
+"""Installs bgjobs in a cluster, and the academic service beside it, from their local overlays."""
 
 from pathlib import Path
 
 from bgjobs_local import images
 from bgjobs_local.database import database_secrets
 from bgjobs_local.errors import LocalError
-from bgjobs_local.kubectl import Kubectl
+from bgjobs_local.kubectl import Kubectl, node_address
 
 _ROOT = Path(__file__).parents[4]
-_OVERLAY = _ROOT / "deploy" / "overlays" / "local"
-_NAMESPACE = "bgjobs-system"
+_OVERLAYS = (Path("deploy", "overlays", "local"), Path("academic", "deploy", "local"))
+_NAMESPACES = (
+    ("bgjobs-system", Path("deploy", "base", "namespace.yaml")),
+    ("academic", Path("academic", "deploy", "base", "namespace.yaml")),
+)
+_STEPS = (
+    ("bgjobs-system", "statefulset/mariadb"),
+    ("bgjobs-system", "job/bgjobs-migrate"),
+    ("bgjobs-system", "deployment/bgjobs-operator"),
+    ("bgjobs-system", "deployment/bgjobs-dashboard"),
+    ("academic", "deployment/postbox"),
+    ("academic", "job/academic-migrate"),
+    ("academic", "deployment/academic"),
+)
+_SECRETS = {
+    "bgjobs-system": {"secret/bgjobs-database", "secret/bgjobs-dashboard"},
+    "academic": {"secret/academic"},
+}
 _WITHIN = "--timeout=120s"
+_LOG_LINES = 20
 
 
 def install(kubectl: Kubectl, image_prefix: str) -> None:
-    """Applies the overlay and waits until all of it runs.
+    """Applies the overlays and waits until all of it runs.
 
     `image_prefix` takes the place of localhost/bgjobs/ where the images lie in
     a registry. Run again, it upgrades: what runs is restarted on the newest images.
     """
-    manifests = kubectl("kustomize", str(_OVERLAY)).replace(images.PREFIX, image_prefix)
-    _ensure_namespace(kubectl)
+    for _, manifest in _NAMESPACES:
+        kubectl("apply", "--server-side", "-f", str(_ROOT / manifest))
     _ensure_secrets(kubectl)
-    # A Job's template cannot be changed.
-    kubectl("delete", "job/bgjobs-migrate", "-n", _NAMESPACE, "--ignore-not-found")
-    print("Applying deploy/overlays/local", flush=True)
-    was_there = kubectl("get", "deployment", "-n", _NAMESPACE, "-o", "name")
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
-    if was_there:
-        kubectl("rollout", "restart", "deployment", "-n", _NAMESPACE)
-    print("Waiting for the database, its schema, the operator and the dashboard", flush=True)
+    for namespace, what in _STEPS:
+        if what.startswith("job/"):
+            # A Job's template cannot be changed.
+            kubectl("delete", what, "-n", namespace, "--ignore-not-found")
+    names = [namespace for namespace, _ in _NAMESPACES]
+    upgraded = [each for each in names if kubectl("get", "deployment", "-n", each, "-o", "name")]
+    address = node_address(kubectl)
+    for overlay in _OVERLAYS:
+        print(f"Applying {overlay}", flush=True)
+        manifests = kubectl("kustomize", str(_ROOT / overlay))
+        manifests = manifests.replace(images.PREFIX, image_prefix).replace(
+            "//NODE:", f"//{address}:"
+        )
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
+    for namespace in upgraded:
+        kubectl("rollout", "restart", "deployment", "-n", namespace)
+    print("Waiting for the database, its schemas, the operator, the dashboard and the academic")
+    print("service", flush=True)
+    for namespace, what in _STEPS:
+        _wait(kubectl, namespace, what)
+
+
+def _wait(kubectl: Kubectl, namespace: str, what: str) -> None:
     try:
-        kubectl("rollout", "status", "statefulset/mariadb", "-n", _NAMESPACE, _WITHIN)
-        kubectl("wait", "job/bgjobs-migrate", "-n", _NAMESPACE, "--for=condition=Complete", _WITHIN)
-        for name in ("bgjobs-operator", "bgjobs-dashboard"):
-            kubectl("rollout", "status", f"deployment/{name}", "-n", _NAMESPACE, _WITHIN)
+        if what.startswith("job/"):
+            kubectl("wait", what, "-n", namespace, "--for=condition=Complete", _WITHIN)
+        else:
+            kubectl("rollout", "status", what, "-n", namespace, _WITHIN)
     except LocalError as error:
-        pods = kubectl("get", "pods", "-n", _NAMESPACE)
-        log = kubectl("logs", "deployment/bgjobs-operator", "-n", _NAMESPACE, "--tail=20")
+        pods = kubectl("get", "pods", "-n", namespace)
         raise LocalError(
-            f"bgjobs did not come up: {error}\n{pods}\nThe operator's log ends with\n{log}"
+            f"{what} did not come up: {error}\n{pods}\nIts log ends with\n"
+            f"{_log(kubectl, namespace, what)}"
         ) from error
 
 
-def _ensure_namespace(kubectl: Kubectl) -> None:
-    manifest = (_ROOT / "deploy" / "base" / "namespace.yaml").read_text()
-    kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
+def _log(kubectl: Kubectl, namespace: str, what: str) -> str:
+    try:
+        return kubectl("logs", what, "-n", namespace, f"--tail={_LOG_LINES}")
+    except LocalError as error:
+        return str(error)
 
 
 def _ensure_secrets(kubectl: Kubectl) -> None:
     """The passwords are made once and stay."""
-    found = kubectl("get", "secrets", "-n", _NAMESPACE, "-o", "name").split()
-    if not {"secret/bgjobs-database", "secret/bgjobs-dashboard"} <= {*found}:
-        kubectl("apply", "-f", "-", stdin=database_secrets())
-        # A server that runs already has other passwords.
-        kubectl("delete", "pod/mariadb-0", "-n", _NAMESPACE, "--ignore-not-found")
+    for namespace, names in _SECRETS.items():
+        if not names <= {*kubectl("get", "secrets", "-n", namespace, "-o", "name").split()}:
+            kubectl("apply", "-f", "-", stdin=database_secrets())
+            # A server that runs already has other passwords.
+            kubectl("delete", "pod/mariadb-0", "-n", "bgjobs-system", "--ignore-not-found")
+            return

@@ -42,3 +42,10 @@ def of_current_context() -> Kubectl:
     if program is None:
         raise LocalError("CLUSTER=current needs kubectl on the PATH: install it.")
     return Kubectl((program,))
+
+
+def node_address(kubectl: Kubectl) -> str:
+    """Where the cluster's first node answers for Services with a node port."""
+    node = kubectl.objects("nodes")[0]
+    addresses = {each["type"]: each["address"] for each in node["status"]["addresses"]}
+    return str(addresses["InternalIP"])

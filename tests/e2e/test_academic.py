@@ -1,0 +1,206 @@
+"""The academic service with everything real: pods, a database, a mail server, a browser."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from tests import browsing
+from tests.e2e.conftest import ROOT, STATE
+from tests.server import wait_until
+
+from bgjobs_local import academic_demo, cluster
+from bgjobs_local.academic_demo import INSTRUCTOR, NAMESPACE, Person
+from bgjobs_local.kubectl import Kubectl
+
+_STUDENT = "dana@academic.example"
+_COPIER = "ben@academic.example"
+_FINISHED_WITHIN_MS = 120_000
+_BURST = 25
+_BURST_WITHIN_SECONDS = 900
+_KINDS = {"grade", "notify", "compare", "report"}
+_ESSAY = (ROOT / "deploy/local/demo/essay.txt").read_text()
+_HONEST = (
+    "Salt on a snail's path kills the grass beside it, and the reason is osmosis. Grass roots have"
+    " a membrane that water can cross and salt cannot. As long as the soil holds little salt, water"
+    " follows the higher concentration into the root.\n\n"
+    "In the leaf the water ends up in the vacuole of each cell. It pushes outward, the wall pushes"
+    " back, and this turgor pressure makes a blade of grass stand up. You can see it without any"
+    " instrument: mown grass lies flat by evening and stands again after a night of dew.\n\n"
+    "Salty soil draws the water out. The membrane lets go of the wall as the cell shrinks, which"
+    " botanists call plasmolysis. At first a good rain washes the salt away and the cells fill up"
+    " once more, yet grass that stays plasmolysed for days turns yellow and dies."
+)
+
+
+@pytest.fixture(scope="module")
+def password(kubectl: Kubectl) -> str:
+    return academic_demo.people(kubectl)
+
+
+@pytest.fixture(scope="module")
+def url(kubectl: Kubectl) -> str:
+    return academic_demo.service(kubectl)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    browsing.install_chromium()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=browsing.CHROMIUM)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def test_a_student_hands_in_and_everybody_sees_what_becomes_of_it(
+    page: Page, kubectl: Kubectl, url: str, password: str
+) -> None:
+    submission = _hand_in(page, url, _STUDENT, password, _HONEST)
+    page.evaluate("window.wasNotReloaded = true")
+    expect(page.locator("#grade")).to_contain_text("of 100", timeout=_FINISHED_WITHIN_MS)
+    expect(page.locator("#jobs li")).to_have_text([re.compile("Done")] * len(_KINDS))
+    assert page.evaluate("window.wasNotReloaded") is True
+    assert _mails(kubectl, submission) == 1
+    instructor = academic_demo.sign_in(url, INSTRUCTOR, password)
+    made = instructor("GET", f"/submissions/{submission}")
+    analytics = instructor("GET", f"/courses/{_essay(instructor)['course_id']}/analytics")
+    assert analytics["computed_at"] > made["submitted_at"]
+    assert _findings(instructor, submission) == []
+
+
+def test_a_copied_text_is_shown_beside_its_source(page: Page, url: str, password: str) -> None:
+    begin, _, rest = _ESSAY.partition("\n\n")
+    submission = _hand_in(page, url, _COPIER, password, f"{rest}\n\n{begin}")
+    expect(page.locator("#jobs li")).to_have_text(
+        [re.compile("Done")] * len(_KINDS), timeout=_FINISHED_WITHIN_MS
+    )
+    assert page.locator("#findings").count() == 0, "a student sees no findings"
+    page.get_by_role("button", name="Sign out").click()
+    _sign_in(page, url, INSTRUCTOR, password)
+    page.goto(f"{url}/submissions/{submission}")
+    expect(page.locator("#findings")).to_contain_text("Elif Demir")
+    page.get_by_role("link", name="Side by side with Elif Demir").first.click()
+    assert page.locator("mark").count() >= 2
+
+
+def test_a_program_finds_neither_a_secret_nor_a_way_out(url: str, password: str) -> None:
+    spy = (
+        "import os, socket\n"
+        "print(sorted(os.environ))\n"
+        "try:\n"
+        "    print(open('/proc/1/environ', 'rb').read())\n"
+        "except OSError as error:\n"
+        "    print(type(error).__name__)\n"
+        "try:\n"
+        "    socket.create_connection(('mariadb.bgjobs-system.svc', 3306), 5)\n"
+        "except OSError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    student = academic_demo.sign_in(url, _STUDENT, password)
+    program = academic_demo.assignment(student, "program")
+    path = f"/assignments/{program['id']}/submissions"
+    made = student("POST", path, {"key": "spies-around", "content": spy})
+    [submission] = academic_demo.finished(lambda: [student("GET", f"/submissions/{made['id']}")])
+    said = json.dumps(submission["grade"])
+    assert submission["score"] == 0
+    assert "PermissionError" in said
+    assert "mysql" not in said
+
+
+def test_a_burst_is_finished_with_each_job_run_once(
+    kubectl: Kubectl, url: str, password: str
+) -> None:
+    student = academic_demo.sign_in(url, _STUDENT, password)
+    path = f"/assignments/{_essay(student)['id']}/submissions"
+
+    def hand_in(number: int) -> str:
+        given = {"key": f"burst-{number:04}", "content": f"{_HONEST}\n\nVersion {number}."}
+        # Each twice, as a double click does.
+        first, second = (student("POST", path, given)["id"] for _ in range(2))
+        assert first == second
+        return str(first)
+
+    with ThreadPoolExecutor(_BURST) as threads:
+        submissions = list(threads.map(hand_in, range(_BURST)))
+    for one, other in combinations(submissions, 2):
+        assert one != other
+    wait_until(
+        lambda: all(_is_over(jobs) for jobs in _jobs(kubectl, submissions).values()),
+        lambda: f"not over: {_jobs(kubectl, submissions)}",
+        _BURST_WITHIN_SECONDS,
+    )
+    for submission, jobs in _jobs(kubectl, submissions).items():
+        assert jobs.keys() == _KINDS
+        assert {job["status"]["phase"] for job in jobs.values()} == {"Succeeded"}
+        assert {job["status"].get("retriesUsed", 0) for job in jobs.values()} == {0}
+        assert _mails(kubectl, submission) == 1
+
+
+def test_what_is_handed_in_while_the_api_server_is_down_gets_its_jobs_when_it_is_back(
+    page: Page, kubectl: Kubectl, url: str, password: str
+) -> None:
+    running = cluster.find(STATE)
+    assert running is not None
+    os.kill(running.daemons["kube-apiserver"], signal.SIGKILL)
+    try:
+        submission = _hand_in(page, url, _STUDENT, password, f"{_HONEST}\n\nBy candlelight.")
+        expect(page.locator("#jobs")).to_contain_text("Unknown since", timeout=60_000)
+    finally:
+        cluster.up(STATE)
+    expect(page.locator("#grade")).to_contain_text("of 100", timeout=_FINISHED_WITHIN_MS)
+    assert _jobs(kubectl, [submission])[submission].keys() == _KINDS
+
+
+def _sign_in(page: Page, url: str, email: str, password: str) -> None:
+    page.goto(url)
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def _hand_in(page: Page, url: str, email: str, password: str, text: str) -> str:
+    """What a student does; the new submission's id."""
+    _sign_in(page, url, email, password)
+    page.get_by_role("link", name="Water in a plant").first.click()
+    page.get_by_label("Your text").fill(text)
+    page.get_by_role("button", name="Hand in").click()
+    page.wait_for_url(re.compile("/submissions/"))
+    return page.url.rpartition("/")[2]
+
+
+def _essay(person: Person) -> Any:
+    return academic_demo.assignment(person, "text")
+
+
+def _findings(instructor: Person, submission: str) -> list[Any]:
+    found = instructor("GET", f"/submissions/{submission}/findings")
+    return [finding for finding in found if finding["later_id"] == submission]
+
+
+def _mails(kubectl: Kubectl, submission: str) -> int:
+    return len(academic_demo.mails(kubectl, submission))
+
+
+def _jobs(kubectl: Kubectl, submissions: list[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The BackgroundJobs of each submission, by what they do."""
+    found: dict[str, dict[str, Any]] = {submission: {} for submission in submissions}
+    for job in kubectl.objects("bgjob", "-n", NAMESPACE):
+        kind, _, submission = job["metadata"]["name"].partition("-")
+        if submission in found:
+            found[submission][kind] = job
+    return found
+
+
+def _is_over(jobs: Mapping[str, Any]) -> bool:
+    return jobs.keys() == _KINDS and all("completionTime" in j["status"] for j in jobs.values())
