@@ -21,4 +21,5 @@ KEPT_SEEDS = (
     Kept(983, "Trust no old news that comes after a silence"),
     Kept(619, "Hold the slot of an attempt whose child Job is gone, too"),
     Kept(61, "Believe no late news of a BackgroundJob that has succeeded"),
+    Kept(1_000_133, "Record an attempt that was given up as such, whatever is asked for since"),
 )

@@ -192,6 +192,13 @@ def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
     )
 
 
+def test_an_attempt_that_was_given_up_before_a_suspend_costs_its_retry() -> None:
+    ref = msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
+    job = background_job(Status(reason=Reason.UNSCHEDULABLE, job_ref=ref), suspend=True)
+    status = decide(see(job, child_job(gone=True)), CONFIG, NOW + seconds(601)).status
+    assert status.attempts[0].outcome is AttemptOutcome.FAILED
+
+
 def test_an_attempt_that_a_stranger_stopped_before_it_started_was_not_given_up() -> None:
     job = background_job(
         Status(reason=Reason.STARTING, job_ref=ref_to(child_job(), Status())), retries=0

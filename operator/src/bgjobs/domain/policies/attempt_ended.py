@@ -98,11 +98,11 @@ def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
         why = f" ({spec.cancel_reason})" if spec.cancel_reason else ""
         message = f"Cancelled{why} while attempt {child.attempt} was under way{_took(seen, now)}."
         return _ending(AttemptOutcome.CANCELLED, Reason.CANCELLED, message)
-    if spec.suspend or told_to_end_for_suspend(seen.job.status):
-        return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
     ref = seen.job.status.job_ref
     if ref is not None and ref.given_up:
         return _never_started(seen)
+    if spec.suspend or told_to_end_for_suspend(seen.job.status):
+        return _ending(AttemptOutcome.SUSPENDED, Reason.SUSPENDED, "was stopped to suspend the job")
     return _ending(
         AttemptOutcome.JOB_DELETED, Reason.JOB_DELETED, f"ended early: its Job {child.name} is gone"
     )
