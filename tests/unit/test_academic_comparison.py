@@ -167,6 +167,18 @@ def test_a_few_equal_lines_prove_nothing() -> None:
     assert not is_suspicious(found)
 
 
+def test_a_list_of_terms_is_no_copy_of_a_text_that_uses_them() -> None:
+    terms = (
+        "Osmosis, turgor, plasmolysis, membrane, water, concentration, vacuole, wall, pressure. "
+    )
+    essay = text(
+        "Water crosses the membrane by osmosis, to where the concentration is higher.",
+        "In the vacuole it builds up a pressure on the wall, the turgor.",
+        "Plasmolysis is when the membrane leaves the wall because water leaves the vacuole.",
+    )
+    assert not is_suspicious(compare(text(terms * 3), essay, ""))
+
+
 def test_a_text_and_a_program_are_not_compared() -> None:
     with pytest.raises(ValueError, match="A text and a program cannot be compared"):
         compare(Document("", "text"), Document("", "program"), "")

@@ -71,6 +71,8 @@ def _sentences(tokens: Sequence[Token]) -> dict[frozenset[str], tuple[int, int]]
     found: dict[frozenset[str], tuple[int, int]] = {}
     for _, group in groupby(enumerate(tokens), key=lambda pair: pair[1].sentence):
         own = list(group)
+        if not any(token.text.casefold() in FUNCTION_WORDS for _, token in own):
+            continue  # a list of terms, which every text on its subject has somewhere
         content = frozenset(
             token.key for _, token in own if token.key and token.text not in FUNCTION_WORDS
         )

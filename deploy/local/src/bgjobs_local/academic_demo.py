@@ -26,6 +26,7 @@ STUDENT, INSTRUCTOR, ADMIN = (f"{name}@academic.example" for name in ("elif", "m
 _COPIED_FROM: Mapping[str, set[str]] = {
     "Ben Castillo": set(),
     "Chen Wei": {"Ada Brandt"},
+    "Dana Novak": set(),
     "Elif Demir": set(),
 }
 """Of whom it is known, from whose essay theirs has passages."""
