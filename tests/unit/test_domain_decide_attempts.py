@@ -195,6 +195,8 @@ def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
 def test_an_attempt_that_was_given_up_before_a_suspend_costs_its_retry() -> None:
     ref = msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
     job = background_job(Status(reason=Reason.UNSCHEDULABLE, job_ref=ref), suspend=True)
+    ending = decide(see(job, child_job(deleted_at=NOW)), CONFIG, NOW + seconds(601))
+    assert ending.status.job_ref == ref
     status = decide(see(job, child_job(gone=True)), CONFIG, NOW + seconds(601)).status
     assert status.attempts[0].outcome is AttemptOutcome.FAILED
 

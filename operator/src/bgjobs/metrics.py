@@ -39,7 +39,7 @@ DELETED_ABOVE_LIMIT = Counter(
 )
 MIRROR_PENDING = Gauge("bgjobs_mirror_pending", "BackgroundJobs whose row is to be written")
 MIRROR_LAG_SECONDS = Gauge(
-    "bgjobs_mirror_lag_seconds", "How long the oldest unwritten row has waited"
+    "bgjobs_mirror_lag_seconds", "How long the oldest unwritten row has waited, or has been missing"
 )
 
 

@@ -518,7 +518,7 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Hold jobs; an attempt that runs is stopped, at no cost."""
+    """Hold jobs; an attempt that runs is stopped, at no retry's cost."""
     with api.connected(kubeconfig, context, namespace) as cluster:
         _change(cluster, changes.SUSPEND, names, None, output)
 

@@ -18,7 +18,8 @@ class NoClusterError(ClientError):
 class UnreachableError(ClientError):
     """The API server gave no answer, or was too busy for one: what was asked may have been done.
 
-    To ask again is safe: the same dispatch makes no second job.
+    To dispatch again is safe with a key or a name; without, it may make a second job, as another
+    retry() may ask for another run.
     """
 
 

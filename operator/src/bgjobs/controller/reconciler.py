@@ -95,9 +95,10 @@ class Reconciler:
             self._forget(uid)
             return
         seen = await self._observe(job)
-        if seen.pod and seen.pod.told_to_end and seen.pod.phase is PodPhase.RUNNING:
+        pod = seen.pod
+        if pod and pod.told_to_end and pod.phase is PodPhase.RUNNING and not pod.lost:
             # By whomever: it was evicted, say, or its Job deleted.
-            await self._log_tails.follow(job.metadata.namespace, seen.pod)
+            await self._log_tails.follow(job.metadata.namespace, pod)
         decision = decide(seen, self._configuration.current, self._now())
         if seen.child is not None:
             self._hold(seen)

@@ -203,8 +203,10 @@ class Resync:
                 await self.background_jobs()
                 return
             if rows and not rows.has(job.metadata):
-                await self._mirror_has_room()
-                self._mirror.put(job, self._now())
+                if await self._mirror_has_room():
+                    self._mirror.put(job, self._now())
+                else:
+                    rows, failure = None, TimeoutError("the mirror's database takes nothing")
             done = job.status.finished and not job.is_to_run_again
             if done and job.status.completion_time:
                 finished.append((job.status.completion_time, job.metadata))
@@ -231,7 +233,7 @@ class Resync:
         if failure is not None:
             raise failure
 
-    async def _rows(self) -> tuple[LiveRows | None, SQLAlchemyError | None]:
+    async def _rows(self) -> tuple[LiveRows | None, Exception | None]:
         """The mirror's rows, or why they cannot be read: that is to hold up nothing else."""
         try:
             return await asyncio.to_thread(self._mirror.live_rows), None
@@ -239,16 +241,16 @@ class Resync:
             self._mirror.missed()
             return None, error
 
-    async def _mirror_has_room(self) -> None:
+    async def _mirror_has_room(self) -> bool:
         """Waits for the database, or all jobs of a cluster would be in memory at once.
 
-        Raises TimeoutError where it takes nothing: then the sweep breaks off.
+        Not for long where it takes nothing: then the sweep does what needs no mirror.
         """
         for _ in range(_LOOKS_FOR_ROOM):
             if not self._mirror.is_half_full:
-                return
+                return True
             await asyncio.sleep(_LOOKS_APART_SECONDS)
-        raise TimeoutError("the mirror's database takes nothing")
+        return False
 
     async def _delete_job(self, metadata: Metadata, refused: dict[str, ApiError]) -> bool:
         path = paths.background_job(metadata.namespace, metadata.name)

@@ -48,7 +48,7 @@ _LOOKED_AT = (250, 2_500, 50_000)
 _SORTED = 1_000_000
 """Entries that are all read in the end where they are only to be put in order."""
 
-_cached = functools.lru_cache(maxsize=2000)
+_cached = functools.lru_cache(maxsize=200)
 _J = JOBS.c
 Row = dict[str, Any]
 Rows = list[Row]
@@ -418,7 +418,7 @@ def _in(table: sa.FromClause, pairs: Collection[tuple[Phase, Reason]]) -> _Condi
 
 
 def _combinations(shape: Filter) -> Iterator[_Conditions]:
-    """Equalities that lead to one stretch of an index each, and together to what is shape."""
+    """Equalities that lead to one stretch of an index each, and together to what is wanted."""
     if shape.state is None and shape.reason is None:
         if (shape.class_, shape.namespace, shape.priority) != (None, None, None):
             yield from ((_J.priority == each,) for each in _priorities(shape))

@@ -170,10 +170,14 @@ def freshness(meta: Row | None, now: datetime) -> Freshness:
         )
     elif now - as_of > _STALE_AFTER:
         problem = (
-            f"The mirror is behind, with {words.plural(meta['pending'], 'job')} still to write. "
-            "Jobs are not held up by it."
+            f"The mirror is behind{_still_to_write(meta['pending'])}. Jobs are not held up by it."
         )
     return Freshness(as_of, behind, problem)
+
+
+def _still_to_write(pending: int) -> str:
+    """What waits in the operator; more may be missing until it has compared all."""
+    return f", with at least {words.plural(pending, 'job')} still to write" if pending else ""
 
 
 # One job.

@@ -18,8 +18,6 @@ router = APIRouter()
 _COUNTED = ("attempts", "failed")
 _SHOWN = {"": "All", "still": "Still happening, 15 min", "new": "New in 24 hours"}
 _STILL_HAPPENS = timedelta(minutes=15)
-_MAX_RETRIED = 25
-"""Of the jobs that the commands to retry a group name."""
 
 
 @router.get("/errors")
@@ -68,10 +66,10 @@ def error(visit: Visited, group: str) -> Response:
     attempts = shape.series(buckets, statistics.total("attempts"))
     failed = shape.series(buckets, statistics.total("failed"))
     rows = queries.page(visit.connection, wanted, now).rows[:10]
+    # Commands that name them all would be too long: of many the newest.
+    newest = queries.page(visit.connection, Filter(error=group, state="Failed"), now)
     failed_so = [
-        row
-        for row in queries.page(visit.connection, Filter(error=group, state="Failed"), now).rows
-        if row["error_group"] == group and row["deleted_at"] is None
+        row for row in newest.rows if row["error_group"] == group and row["deleted_at"] is None
     ]
     log = queries.log_tail(visit.connection, latest["uid"], latest["run"], latest["attempt"])
     return visit.page(
@@ -97,7 +95,7 @@ def error(visit: Visited, group: str) -> Response:
         period=key,
         periods=PERIODS,
         log=None if log is None else view.log_lines(log),
-        retries=view.retries(failed_so[:_MAX_RETRIED]),
-        retries_are_cut=len(failed_so) > _MAX_RETRIED,
-        retries_limit=_MAX_RETRIED,
+        retries=view.retries(failed_so),
+        retries_are_cut=newest.older is not None,
+        retries_limit=len(failed_so),
     )

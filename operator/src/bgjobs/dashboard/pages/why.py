@@ -13,7 +13,6 @@ router = APIRouter()
 
 @router.get("/jobs/{uid}/why/now")
 def why(visit: Visited, uid: str) -> Response:
-    """Why it does not run, asked of the cluster at this moment as the viewer may see it."""
     row = visit.job(uid)
     explanation, problem = None, ""
     try:

@@ -173,7 +173,8 @@ def _times(pod: Pod | None, now: datetime) -> tuple[datetime | None, datetime]:
     start = pod.started if pod else None
     finish = (pod.finished if pod else None) or seconds(now)
     ahead = max(timedelta(0), finish - seconds(now))
-    return start - ahead if start else None, finish - ahead
+    finish -= ahead
+    return min(start - ahead, finish) if start else None, finish
 
 
 def _count(so_far: int, one_more: bool) -> int:

@@ -45,6 +45,9 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
 
 def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
     stopped = seen.child is not None and seen.child.deleting
+    ref = seen.job.status.job_ref
+    if stopped and ref is not None and ref.given_up:
+        return None  # it ends for that, and costs a retry
     taken_back = stopped and told_to_end_for_suspend(seen.job.status)
     if not (seen.job.spec.suspend or taken_back):
         return None
