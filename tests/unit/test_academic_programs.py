@@ -77,6 +77,7 @@ def test_anything_else_fails_and_says_what_to_look_at(report: CaseRun, sentence:
         run("7531"),
         run(outcome="timed out"),
         run(exit_code=1, error="KeyError: 8642"),
+        run(exit_code=86),
         cut("7531\n" * 9, 7),
     ],
 )
@@ -84,7 +85,7 @@ def test_the_explanation_of_a_hidden_case_gives_nothing_away(report: CaseRun) ->
     case = Case(input="8642", expected_output="9999", hidden=True)
     explanation = grade_program([report], [case]).per_criterion[0].explanation
     assert "hidden" in explanation
-    assert not any(secret in explanation for secret in ("8642", "9999", "7531"))
+    assert not any(secret in explanation for secret in ("86", "9999", "7531"))
 
 
 def test_every_case_counts_the_same() -> None:

@@ -97,6 +97,18 @@ def test_a_double_click_is_one_submission_with_one_set_of_jobs(
     assert (_count(school), len(_outbox(school))) == (count, jobs)
 
 
+def test_a_form_that_is_sent_again_with_another_text_is_not_taken_for_the_first(
+    school: School, student: TestClient
+) -> None:
+    _hand_in(student, school.essay_id, text=TEXT)
+    count, jobs = _count(school), len(_outbox(school))
+    second = _hand_in(student, school.essay_id, text=f"{TEXT} One thing more.")
+    assert second.status_code == 400
+    assert "with another text" in second.text
+    assert "One thing more." in second.text
+    assert (_count(school), len(_outbox(school))) == (count, jobs)
+
+
 def test_the_same_form_sent_by_many_at_once_is_one_submission(school: School) -> None:
     before = _count(school)
     browsers = [academics.signed_in(academics.client(school), school, STUDENT) for _ in range(4)]

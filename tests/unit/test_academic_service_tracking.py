@@ -53,6 +53,16 @@ def test_a_retry_by_hand_is_newer_than_the_failure(school: School) -> None:
     assert _state(school, name).phase == "Running"
 
 
+def test_the_last_end_of_a_program_that_is_to_run_again_is_not_written_down_anew(
+    school: School, program: str
+) -> None:
+    asked = _job(f"run-{program}", 12, "Failed", observedRetryRequests=0)
+    asked["spec"]["retryRequests"] = 1
+    record(school.engine, asked)
+    with Session(school.engine) as session:
+        assert session.get(ProgramRun, program) is None
+
+
 def test_jobs_of_others_in_the_namespace_are_left_alone(school: School) -> None:
     record(school.engine, _job("somebody-elses", 1, "Succeeded"))
     with Session(school.engine) as session:

@@ -83,7 +83,10 @@ def _explanation(run: CaseRun, case: Case) -> str:
     if _passed(run, case):
         return "The output is right."
     if case.hidden:
-        why = _failure(run) or "The output is wrong."
+        # Not its exit code, in which a program could tell what the input is.
+        has_failed = run.outcome == "finished" and run.exit_code != 0
+        why = "The program ended with an error." if has_failed else _failure(run)
+        why = why or "The output is wrong."
         return f"{why} This case is hidden: try inputs of your own."
     why = _failure(run) or _difference(run, case)
     if run.outcome == "finished" and run.exit_code != 0 and run.error.strip():

@@ -83,6 +83,11 @@ def submit(
         earlier = session.scalar(sa.select(Submission).filter_by(**same))
         if earlier is None:
             raise
+        if earlier.content != content:
+            raise RefusedError(
+                "This form was handed in before, with another text."
+                " Hand in again to make a new submission of this one."
+            ) from None
         return earlier
     except ValueError as error:
         # The program and the inputs of its cases are too much for one job.

@@ -66,6 +66,10 @@ def track(engine: sa.Engine, namespace: str, contact: Contact, stop: threading.E
             logger.warning("the API server does not answer: %s", error)
         except SQLAlchemyError as error:
             logger.warning("the database does not answer: %s", str(error).splitlines()[0])
+        # Whatever it is: a thread that ended would be missed only when nothing goes on.
+        except Exception:
+            contact.is_lost = True
+            logger.exception("the jobs cannot be followed just now")
         stop.wait(_PAUSE_SECONDS)
 
 
@@ -127,7 +131,6 @@ def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
         "attempt": attempt,
         "attempts_allowed": 1 + status.get("effectiveRetries", spec.get("retries", 0)),
         "next_attempt_at": _time(status.get("nextAttemptTime")),
-        "retry_requests": spec.get("retryRequests", 0),
         "resource_version": version,
     }
     with Session(engine) as session:
@@ -137,7 +140,9 @@ def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
             .values(values)
         )
         is_new = cast(sa.CursorResult[Any], changed).rowcount > 0
-        if is_new and values["phase"] in TERMINAL_PHASES:
+        # Asked to run again, it still bears its last end until the operator has seen that.
+        runs_again = spec.get("retryRequests", 0) > status.get("observedRetryRequests", 0)
+        if is_new and values["phase"] in TERMINAL_PHASES and not runs_again:
             state = session.get_one(JobState, metadata["name"])
             if state.title == "RunProgram":
                 _record_run(session, state, status)

@@ -158,7 +158,6 @@ class JobState(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     attempts_allowed: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column(Moment)
-    retry_requests: Mapped[int] = mapped_column(default=0)
     resource_version: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     """Later ones are larger, so that nothing old overwrites what is newer."""
 

@@ -223,6 +223,8 @@ def hand_in(
 
 
 @router.get("/submissions/{submission_id}")
+@router.get("/submissions/{submission_id}/score")  # what a refused form leaves in the address
+@router.get("/submissions/{submission_id}/retry")
 def submission(request: Request, session: Stored, user: SignedIn, submission_id: str) -> Response:
     found = coursework.submission(session, user, submission_id)
     return _submission_page(request, session, user, found)

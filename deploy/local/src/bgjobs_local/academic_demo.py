@@ -207,7 +207,12 @@ def _mail(kubectl: Kubectl, submission: str) -> list[str]:
 def _course(instructor: Person, essay: Any, graded: Any) -> list[str]:
     """Shows what the instructor sees: the grades, who copied from whom, the course as a whole."""
     path = f"/courses/{essay['course_id']}"
-    submissions = finished(lambda: instructor("GET", f"{path}/submissions"))
+    # The latest come first. Each one's first is the seed's, whatever visitors have added.
+    first = {each["student"]: each["id"] for each in instructor("GET", f"{path}/submissions")}
+    shown = {**first, graded["student"]: graded["id"]}.values()
+    submissions = finished(
+        lambda: [one for one in instructor("GET", f"{path}/submissions") if one["id"] in shown]
+    )
     students = {each["id"]: each["student"] for each in submissions}
     problems = []
     print("\nThe course, as its instructor sees it:")

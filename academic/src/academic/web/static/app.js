@@ -28,19 +28,27 @@ function tick() {
 
 function isInUse(element) {
   const selection = document.getSelection();
-  return element.contains(document.activeElement) && document.activeElement !== document.body
+  const focused = document.activeElement;
+  return element.contains(focused) && focused.matches("a, button, input, select, textarea")
     || (!selection.isCollapsed && element.contains(selection.anchorNode));
 }
 
+// Whether all of it is current now: what somebody uses stays as it is.
 function update(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
+  let isCurrent = true;
   for (const old of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(old.id);
-    if (!next || old.dataset.sent === next.innerHTML || isInUse(old)) continue;
+    if (!next || old.dataset.sent === next.innerHTML) continue;
+    if (isInUse(old)) {
+      isCurrent = false;
+      continue;
+    }
     old.dataset.sent = next.innerHTML;
     old.innerHTML = next.innerHTML;
   }
   tick();
+  return isCurrent;
 }
 
 async function poll() {
@@ -54,9 +62,8 @@ async function poll() {
     if (answer.status === 304) {
       tell("");
     } else if (answer.ok) {
-      if (document.body.dataset.failed) location.reload();
-      etag = answer.headers.get("ETag") ?? "";
-      update(await answer.text());
+      if (document.body.dataset.failed) location.replace(location.href);
+      etag = update(await answer.text()) ? answer.headers.get("ETag") ?? "" : "";
       tell("");
     } else if (answer.status === 401) {
       tell("Your session has ended. Load the page again to sign in.");
@@ -85,8 +92,11 @@ if (document.querySelector("[data-live]") || document.body.dataset.failed) {
 }
 setInterval(tick, 1000);
 
-// What is sent is sent once.
+// What is sent is sent once, until its page is come back to.
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (button) setTimeout(() => { button.disabled = true; });
+});
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("button:disabled")) button.disabled = false;
 });

@@ -159,7 +159,6 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("attempts_allowed", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", _MOMENT, nullable=True),
-        sa.Column("retry_requests", sa.Integer(), nullable=False),
         sa.Column("resource_version", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["submission_id"], ["submissions.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("name"),
