@@ -105,8 +105,10 @@ async function poll() {
     if (answer.status === 304) {
       tell("");
     } else if (answer.ok) {
-      if (document.body.dataset.failed) location.reload();
-      etag = answer.headers.get("ETag") ?? "";
+      if (document.body.dataset.failed) location.replace(location.href);
+      // What somebody uses stays as it is, and is due again.
+      const isHeld = [...document.querySelectorAll("[data-live]")].some(isInUse);
+      etag = isHeld ? "" : answer.headers.get("ETag") ?? "";
       update(await answer.text());
       tell("");
     } else if (answer.status === 401) {
