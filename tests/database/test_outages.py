@@ -94,7 +94,7 @@ def test_a_server_that_turned_read_only_is_tried_until_one_takes_over(
 
 
 def test_a_server_that_takes_over_gets_what_the_dead_one_had_not_passed_on(
-    server: mariadb.Server, engine: sa.Engine, tmp_path: Path
+    server: mariadb.Server, engine: sa.Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It answers at the same address, with a copy that lacks the last batch: a sweep tells."""
     writer, states = begin(engine), [*some_jobs()]
@@ -105,6 +105,7 @@ def test_a_server_that_takes_over_gets_what_the_dead_one_had_not_passed_on(
     writer.write_oldest()
     server.kill()
     writer.start()
+    wait_until(lambda: "tries again" in caplog.text, lambda: "it misses nobody", _WITHIN_S)
     replica.start()
     try:
         wait_until(lambda: writer.pending == 0, lambda: f"{writer.pending} are left", _WITHIN_S)
