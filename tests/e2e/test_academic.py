@@ -105,7 +105,7 @@ def test_a_program_finds_neither_a_secret_nor_a_way_out(url: str, password: str)
         "except OSError as error:\n"
         "    said.append('environ: ' + type(error).__name__)\n"
         "try:\n"
-        "    socket.create_connection(('mariadb.bgjobs-system.svc', 3306), 5)\n"
+        "    socket.socket()\n"
         "except OSError as error:\n"
         "    said.append('network: ' + type(error).__name__)\n"
         "print(*said, *(name for name in os.environ if 'ACADEMIC' in name or 'KUBE' in name))\n"
