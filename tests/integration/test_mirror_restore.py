@@ -50,7 +50,12 @@ def test_rows_newer_than_a_restored_etcd_do_not_freeze_the_mirror(
                 row = watching.wait_row_where(database, changed, lambda row: row["epoch"] == 1)
                 assert (row["phase"], row["deleted_at"]) == ("Pending", None)
                 watching.wait_row_where(database, lost, lambda row: row["deleted_at"] is not None)
-                change(jobs, "changed", cancelled=True)
+                # Started again, it serves the resource before its policies know the kind.
+                api.wait_until(
+                    lambda: api.patch_spec(jobs, "changed", cancelled=True).status == 200,
+                    lambda: "the API server takes no change",
+                    _ANSWERS_WITHIN_S,
+                )
                 watching.wait_row(database, wait_finished(jobs, "changed"))
                 operating.kill(operator)
     database.dispose()
