@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests import browsing
 from tests.e2e.conftest import ROOT, STATE
 from tests.server import wait_until
@@ -52,9 +52,8 @@ def url(kubectl: Kubectl) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    browsing.install_chromium()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=browsing.CHROMIUM)
+    with browsing.browser() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.orm import Session
 from tests import academics, browsing, watching
 from tests import server as api
 from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, PASSWORD, STUDENT, TEXT, School
-from tests.browsing import CHROMIUM
 from tests.mariadb import fresh_database
 from tests.operating import Operator
 from tests.proxying import NoAnswerError, Request, proxy
@@ -125,27 +124,14 @@ def url(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    browsing.install_chromium()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM)
+    with browsing.browser() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A browser of its own; it fails where the page breaks its content security policy."""
-    context = browser.new_context()
-    page = context.new_page()
-    said: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text:
-            said.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    context.close()
-    assert said == []
+    with browsing.page_in(browser) as page:
+        yield page
 
 
 def _sign_in(page: Page, url: str, email: str, path: str = "/") -> None:

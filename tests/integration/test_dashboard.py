@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests import browsing, dashboards, watching
-from tests.browsing import CHROMIUM, sign_in
+from tests.browsing import sign_in
 from tests.dashboards import Dashboard
 from tests.mariadb import limited_user, locked, refusing
 from tests.server import Jobs, Server, wait_until
@@ -46,27 +46,14 @@ def dashboard(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    browsing.install_chromium()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM)
+    with browsing.browser() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A browser of its own; it fails where the page breaks its content security policy."""
-    context = browser.new_context()
-    page = context.new_page()
-    said: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text:
-            said.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    context.close()
-    assert said == []
+    with browsing.page_in(browser) as page:
+        yield page
 
 
 @pytest.fixture
