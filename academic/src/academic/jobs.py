@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -18,6 +18,7 @@ from academic import grading
 from academic.analytics import SubmissionRow, course_analytics, summary
 from academic.grading.programs import runs_from_result
 from academic.mail import MailSettings, confirmation, send
+from academic.plagiarism import Document, compare, is_suspicious
 from academic.store.database import from_environment
 from academic.store.schema import (
     Assignment,
@@ -31,9 +32,6 @@ from academic.store.schema import (
     utc_now,
 )
 from bgjobs_runner import PermanentFailure, RetryLater, job
-
-if TYPE_CHECKING:
-    from academic.plagiarism import Document
 
 _GRADED_WITHIN = timedelta(minutes=5)
 """How long a report waits for the grade of the submission that it is made for."""
@@ -98,9 +96,6 @@ class CheckForPlagiarism:
 
     def handle(self, submission: str) -> dict[str, object]:
         """Compares with all that other students handed in before: the later one's job finds it."""
-        # Not at the top: it takes most of a second, and whoever dispatches this job imports it.
-        from academic.plagiarism import compare, is_suspicious
-
         with _session() as session:
             found = _submission(session, submission)
             prompt = found.assignment.prompt
@@ -203,9 +198,7 @@ def _earlier(session: Session, submission: Submission) -> list[Submission]:
     return list(session.scalars(statement))
 
 
-def _document(submission: Submission) -> "Document":
-    from academic.plagiarism import Document
-
+def _document(submission: Submission) -> Document:
     kind: Literal["text", "program"] = (
         "text" if submission.assignment.kind == Kind.TEXT else "program"
     )
