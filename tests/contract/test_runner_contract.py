@@ -148,19 +148,19 @@ class Image:
         return self.end(self.start(self.environment(*args, **kwargs)))
 
     def end(self, process: "subprocess.Popen[str]", line: str = "") -> "Ended":
-        stdout, stderr = process.communicate(line, timeout=60)
+        log, beside_it = process.communicate(line, timeout=60)
+        assert beside_it == "", "the order of two streams is lost"
         written = self.log.read_bytes()
         assert len(written) <= 4096
         message = json.loads(written.decode()) if written else None
-        return Ended(process.returncode, message, stdout, stderr)
+        return Ended(process.returncode, message, log)
 
 
 @dataclass(frozen=True)
 class Ended:
     exit_code: int
     message: Any
-    stdout: str
-    stderr: str
+    log: str
 
 
 @pytest.fixture(scope="session")
@@ -225,7 +225,7 @@ def test_every_end_has_its_exit_code_and_message(
     image: Image, path: str, method: str, parameters: str, exit_code: int, keys: set[str] | None
 ) -> None:
     ended = image.run(path, method, parameters)
-    assert ended.exit_code == exit_code, ended.stderr
+    assert ended.exit_code == exit_code, ended.log
     assert (ended.message and ended.message.keys()) == keys
 
 
@@ -247,7 +247,7 @@ def test_success_shape(image: Image) -> None:
 def test_large_result_shape(image: Image) -> None:
     ended = image.run("samples.jobs.Output", parameters='{"bytes":100000}')
     assert ended.message["result"] == {"truncated": True, "bytes": 100_002}
-    assert ended.stdout == "x" * 100_000 + "\n"
+    assert ended.log == "x" * 100_000 + "\n"
 
 
 def test_failure_shape(image: Image) -> None:
@@ -311,7 +311,7 @@ def test_a_broken_environment_is_refused_by_name(
         environment[variable] = value
     ended = image.end(image.start(environment))
     assert ended.exit_code == 64
-    assert variable in ended.message["error"]["message"] or "contract 1" in ended.stderr
+    assert variable in ended.message["error"]["message"] or "contract 1" in ended.log
 
 
 def test_a_log_that_cannot_be_written_costs_only_the_message(image: Image) -> None:
@@ -319,7 +319,7 @@ def test_a_log_that_cannot_be_written_costs_only_the_message(image: Image) -> No
     environment["BGJOB_TERMINATION_LOG"] = "/absent/termination-log"
     ended = image.end(image.start(environment))
     assert (ended.exit_code, ended.message) == (0, None)
-    assert '{"result":{"a":1}' in ended.stderr
+    assert '{"result":{"a":1}' in ended.log
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_a_log_that_cannot_be_written_costs_only_the_message(image: Image) -> No
 def test_hostile_parameters_arrive_as_equal_values(image: Image, value: object) -> None:
     parameters = json.dumps({"value": value}, ensure_ascii=False, separators=(",", ":"))
     ended = image.run("hostile.Jobs", "prints_parameters", parameters)
-    assert json.loads(ended.stdout) == {"value": value}
+    assert json.loads(ended.log) == {"value": value}
 
 
 def test_more_than_64_kib_of_parameters_do_not_fit(image: Image) -> None:
@@ -361,7 +361,7 @@ VALUES = st.recursive(
 def test_any_json_arrives_as_equal_values(image: Image, parameters: dict[str, object]) -> None:
     text = json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))
     ended = image.run("hostile.Jobs", "prints_parameters", text)
-    assert json.loads(ended.stdout) == parameters
+    assert json.loads(ended.log) == parameters
 
 
 @pytest.mark.parametrize("method", ["waits", "waits_async"])
@@ -375,7 +375,7 @@ def test_sigterm_lets_the_job_clean_up_and_a_second_one_does_not_disturb(
     assert process.stdout.readline() == "cleaning up\n"
     process.send_signal(signal.SIGTERM)
     ended = image.end(process, "clean up\n")
-    assert ended.stdout == "cleaned up\n"
+    assert ended.log.startswith("cleaned up\nTraceback")
     assert ended.exit_code == 143
     assert ended.message["error"]["type"] == "bgjobs_runner.Cancelled"
     assert ended.message["error"]["frame"]["function"] == f"Jobs.{method}"
@@ -391,11 +391,11 @@ def test_a_job_that_catches_the_cancellation_ends_with_its_own_code(image: Image
 
 
 def test_threads_that_are_stopped_are_named(image: Image) -> None:
-    assert "did not join: leftover" in image.run("hostile.Jobs", "leaves_a_thread").stderr
+    assert "did not join: leftover" in image.run("hostile.Jobs", "leaves_a_thread").log
 
 
 def test_a_crash_leaves_its_stack_in_the_log(image: Image) -> None:
-    assert "in handle" in image.run("samples.jobs.Crash").stderr
+    assert "in handle" in image.run("samples.jobs.Crash").log
 
 
 def test_a_job_starts_without_the_slow_parts_of_the_standard_library(image: Image) -> None:
@@ -431,7 +431,7 @@ def on_a_laptop(image: Image, *arguments: str) -> "subprocess.CompletedProcess[s
 def test_wrong_use_says_how_it_is_used(image: Image, arguments: list[str], exit_code: int) -> None:
     ended = on_a_laptop(image, *arguments)
     assert ended.returncode == exit_code
-    assert "python -m bgjobs_runner run" in ended.stderr
+    assert "python -m bgjobs_runner run" in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(

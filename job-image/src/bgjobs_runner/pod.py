@@ -16,6 +16,8 @@ TERMINATION_LOG = "/dev/termination-log"
 
 def run_from_environment() -> None:
     """Run the attempt that the BGJOB_ variables describe (CONTRACT.md) and end the process."""
+    # Of two streams the log would take lines in any order: a traceback torn by what the job prints.
+    os.dup2(1, 2)
     prepare_output()
     outcome = _outcome(os.environb)
     _write(outcome)
