@@ -41,6 +41,7 @@ simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or re
 
 bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
+	@$(BIN)/python -m tests.bench.submitting
 	@$(BIN)/python -m tests.bench.pages --jobs $(HISTORY)
 
 pictures: $(READY) ## Take pictures of the dashboard's pages and states, into .local/pictures

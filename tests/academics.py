@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+import urllib3
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from tests import operating, watching
@@ -241,6 +243,29 @@ def serving(
     finally:
         process.kill()
         process.wait()
+
+
+def bearer(school: School, email: str) -> dict[str, str]:
+    """The header of who is signed in."""
+    with Session(school.engine) as session:
+        token = begin_session(session, person(session, email))
+        session.commit()
+    return {"Authorization": f"Bearer {token}"}
+
+
+def post(
+    pool: urllib3.PoolManager, url: str, school: School, headers: dict[str, str], key: str
+) -> Any:
+    """Hands the text in; returns the answer."""
+    answer = pool.request(
+        "POST",
+        f"{url}/api/v1/assignments/{school.essay_id}/submissions",
+        json={"key": key, "content": TEXT},
+        headers=headers,
+        timeout=30,
+    )
+    assert answer.status == 201, answer.data
+    return answer.json()
 
 
 def _token(server: Server) -> str:

@@ -20,6 +20,31 @@ class NoAnswerError(Exception):
     """Raised by who is told: the client gets no answer."""
 
 
+class Way:
+    """To the API server: open, closed, or silent. Its `pass_on` is told of each request."""
+
+    def __init__(self) -> None:
+        self._is_closed = False
+        self._open = threading.Event()
+        self._open.set()
+
+    def pass_on(self, _: Request) -> None:
+        self._open.wait()
+        if self._is_closed:
+            raise NoAnswerError
+
+    def hang(self) -> None:
+        self._open.clear()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._open.set()
+
+    def open(self) -> None:
+        self._is_closed = False
+        self._open.set()
+
+
 @contextmanager
 def proxy(
     server: Server,

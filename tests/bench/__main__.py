@@ -8,18 +8,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
 from tests import operating
 from tests.bench import load, scenarios
-from tests.bench.figures import Verdict
+from tests.bench.figures import exit_code, write
 from tests.bench.place import INSTANT, Place, place
 from tests.bench.report import Results, Sizes, as_json, ratio, summary, tables
 from tests.bench.scenarios import Measured
-from tests.server import ROOT
 
 from bgjobs_local.errors import LocalError
 
-_RESULTS = ROOT / ".local/bench"
 _WARM_UP_SHARE = 5
 _MOST_IDLE_JOBS = 100
 
@@ -45,11 +42,8 @@ def main() -> int:
         return 2
     figures = summary(sizes, results)
     print(f"\n{tables(results, figures)}")
-    _RESULTS.mkdir(parents=True, exist_ok=True)
-    file = _RESULTS / f"{began:%Y%m%dT%H%M%SZ}.json"
-    file.write_bytes(orjson.dumps(as_json(sizes, results, figures), option=orjson.OPT_INDENT_2))
-    print(f"\nWritten to {file.relative_to(ROOT)}")
-    return int(any(figure.verdict is Verdict.FAILED for figure in figures))
+    write("jobs", began, figures, as_json(sizes, results))
+    return exit_code(figures)
 
 
 async def _measure(here: Place, sizes: Sizes) -> Results:

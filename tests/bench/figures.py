@@ -3,8 +3,13 @@
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
+import orjson
+from tests.server import ROOT
+
+_RESULTS = ROOT / ".local/bench"
 _LEAST_SHOWN = 0.005
 
 
@@ -92,3 +97,20 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write(
+    what: str, began: datetime, figures: Sequence[Figure], measured: Mapping[str, object]
+) -> None:
+    """Everything as JSON below .local/bench, and print where."""
+    _RESULTS.mkdir(parents=True, exist_ok=True)
+    file = _RESULTS / f"{what}-{began:%Y%m%dT%H%M%SZ}.json"
+    shown = [{**asdict(figure), "verdict": figure.verdict} for figure in figures]
+    content = {"figures": shown, **measured}
+    file.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    print(f"\nWritten to {file.relative_to(ROOT)}")
+
+
+def exit_code(figures: Sequence[Figure]) -> int:
+    """1 where one is beyond its limit."""
+    return int(any(figure.verdict is Verdict.FAILED for figure in figures))

@@ -12,24 +12,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from tests import mariadb
-from tests.bench.figures import Figure, Verdict, figures_table, median, percentile, table
+from tests.bench.figures import (
+    Figure,
+    exit_code,
+    figures_table,
+    median,
+    percentile,
+    table,
+    write,
+)
 from tests.bench.history import fill
-from tests.server import ROOT
 
 from bgjobs.dashboard import queries
 from bgjobs.dashboard.filters import PERIODS, Cursor, Filter
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import ATTEMPTS
 
-_RESULTS = ROOT / ".local/bench"
 _VIEWERS = 20
 _LOOKS_AT_EACH = 4
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -172,16 +176,8 @@ def main() -> int:
         times = measure(engine)
     found = figures(times, options.jobs)
     print(f"\n{figures_table(found)}\n\n{slowest_table(times)}")
-    _RESULTS.mkdir(parents=True, exist_ok=True)
-    file = _RESULTS / f"pages-{began:%Y%m%dT%H%M%SZ}.json"
-    results = {
-        "jobs": options.jobs,
-        "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in found],
-        "milliseconds": times,
-    }
-    file.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-    print(f"\nWritten to {file.relative_to(ROOT)}")
-    return int(any(figure.verdict is Verdict.FAILED for figure in found))
+    write("pages", began, found, {"jobs": options.jobs, "milliseconds": times})
+    return exit_code(found)
 
 
 if __name__ == "__main__":

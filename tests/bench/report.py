@@ -116,10 +116,9 @@ def tables(results: Results, figures: Sequence[Figure]) -> str:
     )
 
 
-def as_json(sizes: Sizes, results: Results, figures: Sequence[Figure]) -> dict[str, Any]:
+def as_json(sizes: Sizes, results: Results) -> dict[str, Any]:
     return {
         "sizes": asdict(sizes),
-        "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures],
         "rounds": [
             {"plainJobs": _as_json(plain), "backgroundJobs": _as_json(background)}
             for plain, background in zip(results.plain, results.background, strict=True)

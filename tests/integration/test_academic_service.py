@@ -21,10 +21,9 @@ from tests import server as api
 from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, PASSWORD, STUDENT, TEXT, School
 from tests.mariadb import fresh_database
 from tests.operating import Operator
-from tests.proxying import NoAnswerError, Request, proxy
+from tests.proxying import Way, proxy
 from tests.server import Jobs, Server
 
-from academic.service.accounts import begin_session
 from academic.store.schema import Report
 from bgjobs_local.processes import ENVIRONMENT
 
@@ -55,31 +54,6 @@ _REPORT = {
     "hardest": {"assignment": "Water in a plant", "name": "Concepts", "mean": 0.4, "graded": 4},
     "per_day": [["2026-09-29", 2], ["2026-10-02", 3]],
 }
-
-
-class Way:
-    """Between the service and the API server: open, closed, or silent."""
-
-    def __init__(self) -> None:
-        self._is_closed = False
-        self._open = threading.Event()
-        self._open.set()
-
-    def pass_on(self, _: Request) -> None:
-        self._open.wait()
-        if self._is_closed:
-            raise NoAnswerError
-
-    def hang(self) -> None:
-        self._open.clear()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._open.set()
-
-    def open(self) -> None:
-        self._is_closed = False
-        self._open.set()
 
 
 @pytest.fixture(scope="module")
@@ -153,27 +127,6 @@ def _hand_in(page: Page, url: str, school: School, text: str = TEXT) -> str:
 
 def _step(page: Page, name: str) -> Any:
     return page.locator("#jobs li", has_text=name).locator(".st")
-
-
-def _token(school: School, email: str) -> dict[str, str]:
-    with Session(school.engine) as session:
-        token = begin_session(session, academics.person(session, email))
-        session.commit()
-    return {"Authorization": f"Bearer {token}"}
-
-
-def _post(
-    pool: urllib3.PoolManager, url: str, school: School, headers: dict[str, str], key: str
-) -> Any:
-    answer = pool.request(
-        "POST",
-        f"{url}/api/v1/assignments/{school.essay_id}/submissions",
-        json={"key": key, "content": TEXT},
-        headers=headers,
-        timeout=30,
-    )
-    assert answer.status == 201, answer.data
-    return answer.json()
 
 
 def _created(jobs: Jobs, submission: str) -> dict[str, Any]:
@@ -252,9 +205,9 @@ def test_an_instructor_retries_a_grading_by_the_services_own_rights(
     page: Page, url: str, school: School, jobs: Jobs
 ) -> None:
     watching.set_key(jobs.server, _RUNTIMES, _GRADING, "paused: until it is forbidden")
-    submission = _post(urllib3.PoolManager(), url, school, _token(school, STUDENT), "retried-1")[
-        "id"
-    ]
+    student = academics.bearer(school, STUDENT)
+    made = academics.post(urllib3.PoolManager(), url, school, student, "retried-1")
+    submission = made["id"]
     name = f"grade-{submission}"
     try:
         watching.wait(jobs, name, watching.reason("Paused"))
@@ -294,13 +247,13 @@ def test_a_submission_made_while_the_api_server_is_away_gets_its_jobs_once_it_is
 def test_an_api_server_that_hangs_or_is_away_makes_nobody_wait(
     url: str, school: School, jobs: Jobs, way: Way
 ) -> None:
-    pool, headers = urllib3.PoolManager(), _token(school, STUDENT)
+    pool, headers = urllib3.PoolManager(), academics.bearer(school, STUDENT)
 
     def seconds(label: str) -> list[float]:
         found = []
         for number in range(_TIMED):
             began = time.monotonic()
-            _post(pool, url, school, headers, f"timed-{label}-{number}")
+            academics.post(pool, url, school, headers, f"timed-{label}-{number}")
             found.append(time.monotonic() - began)
         print(f"{label}: median {statistics.median(found):.3f} s, highest {max(found):.3f} s")
         return found
@@ -316,7 +269,7 @@ def test_an_api_server_that_hangs_or_is_away_makes_nobody_wait(
     for there_is_none in (hanging, away):
         assert statistics.median(there_is_none) < 2 * statistics.median(up)
     for submission in (f"timed-{label}-0" for label in ("hanging", "away")):
-        made = _post(pool, url, school, headers, submission)
+        made = academics.post(pool, url, school, headers, submission)
         _wait_until_created(jobs, made["id"])
 
 
@@ -324,13 +277,13 @@ def test_a_burst_of_25_makes_four_jobs_each_and_runs_none_twice(
     url: str, school: School, jobs: Jobs
 ) -> None:
     pool = urllib3.PoolManager(maxsize=25)
-    signed_in = {who: _token(school, who) for who in (STUDENT, OTHER_STUDENT)}
+    signed_in = {who: academics.bearer(school, who) for who in (STUDENT, OTHER_STUDENT)}
 
     def hand_in(number: int) -> str:
         headers = signed_in[STUDENT if number % 2 else OTHER_STUDENT]
         # Each twice, as a double click does.
         first, second = (
-            _post(pool, url, school, headers, f"burst-{number:04}")["id"] for _ in range(2)
+            academics.post(pool, url, school, headers, f"burst-{number:04}")["id"] for _ in range(2)
         )
         assert first == second
         return str(first)
@@ -406,7 +359,7 @@ def test_every_page_is_accessible_and_fits_a_phone(
     faults = [_faults(page)]
     for who, path in _pages(school):
         context.clear_cookies()
-        token = _token(school, who)["Authorization"].removeprefix("Bearer ")
+        token = academics.bearer(school, who)["Authorization"].removeprefix("Bearer ")
         context.add_cookies([{"name": "academic_session", "value": token, "url": url}])
         page.goto(f"{url}{path}")
         faults += [_faults(page)]
