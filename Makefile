@@ -9,7 +9,7 @@ COUNT := 1000
 
 # Of make bench: jobs of a burst, pairs of bursts, BackgroundJobs over which the operator restarts.
 N := 1000
-ROUNDS := 3
+ROUNDS := 5
 STORED := 10000
 # Jobs of the mirror whose pages are measured.
 HISTORY := 1000000
@@ -39,7 +39,7 @@ test-unit: $(READY) ## Run the tests that need no cluster (seconds)
 simulate: $(READY) ## Try the operator on COUNT drawn schedules of faults, or replay one: SEED=7
 	@$(BIN)/python -m tests.faults.simulation $(if $(SEED),--seed $(SEED),--first $(FIRST) --count $(COUNT))
 
-bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=3 STORED=10000
+bench: $(READY) ## Measure BackgroundJobs beside plain Jobs: N=1000 ROUNDS=5 STORED=10000
 	@$(BIN)/python -m tests.bench --jobs $(N) --rounds $(ROUNDS) --stored $(STORED)
 	@$(BIN)/python -m tests.bench.submitting
 	@$(BIN)/python -m tests.bench.pages --jobs $(HISTORY)

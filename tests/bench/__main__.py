@@ -27,7 +27,7 @@ _EXPIRING_SOON = {"BGJOBS_CHILD_TTL_SECONDS_AFTER_SUCCESS": "60"}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1000, help="of one burst")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of bursts that count")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of bursts that count")
     parser.add_argument("--stored", type=int, default=10_000, help="waiting, then finished ones")
     sizes = Sizes(**vars(parser.parse_args()))
     began = datetime.now(UTC)

@@ -49,7 +49,7 @@ def summary(sizes: Sizes, results: Results) -> list[Figure]:
     return [
         Figure(
             "BackgroundJobs' throughput / plain Jobs'",
-            *(median(ratios), spread(ratios)),
+            *(_ratio_of_all(plain, background), spread(ratios)),
             at_least=True,
             aim=1.0,
             limit=0.8,
@@ -88,6 +88,13 @@ def summary(sizes: Sizes, results: Results) -> list[Figure]:
 def ratio(plain: Measured, background: Measured) -> float:
     """Of the throughputs: 1 where BackgroundJobs take as long as plain Jobs."""
     return plain.burst.seconds / background.burst.seconds
+
+
+def _ratio_of_all(plain: Sequence[Measured], background: Sequence[Measured]) -> float:
+    """Of all rounds together: a machine that others share is quicker in one minute than in the
+    next, by more than what is to be told apart."""
+    seconds = [sum(measured.burst.seconds for measured in kind) for kind in (plain, background)]
+    return seconds[0] / seconds[1]
 
 
 def _burst_figures(what: str, bursts: Sequence[Measured]) -> list[Figure]:

@@ -52,10 +52,10 @@ def _figure(name: str, results: Results) -> Figure:
     return figure
 
 
-def test_the_ratio_is_of_each_round_and_the_middle_one_counts() -> None:
-    results = _results(plain_seconds=(9.0, 10.0, 8.0), background_seconds=(10.0, 10.0, 10.0))
+def test_the_ratio_is_of_all_rounds_together() -> None:
+    results = _results(plain_seconds=(9.0, 20.0, 8.0), background_seconds=(10.0, 20.0, 10.0))
     ratio = _figure("throughput", results)
-    assert (ratio.value, ratio.spread) == (0.9, (0.8, 1.0))
+    assert (ratio.value, ratio.spread) == (37 / 40, (0.8, 1.0))
     assert ratio.verdict is Verdict.MISSED
 
 
