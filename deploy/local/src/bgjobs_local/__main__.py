@@ -1,6 +1,7 @@
 """What `make` does with clusters: python -m bgjobs_local up | down | images | deploy | demo ..."""
 
 import argparse
+import functools
 import signal
 import sys
 from pathlib import Path
@@ -96,6 +97,9 @@ def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     problems = demo.run(kubectl)
     password = academic_demo.people(kubectl)
     problems += academic_demo.run(kubectl, password)
+    if arguments.cluster == "local":
+        without = functools.partial(cluster.without_api_server, arguments.state)
+        problems += academic_demo.run_without_api_server(kubectl, password, without)
     if problems:
         print("\nNot as expected:", *problems, sep="\n  ", file=sys.stderr)
         return 1

@@ -7,8 +7,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email import message_from_string, policy
 from email.message import EmailMessage
@@ -34,6 +36,9 @@ _FINISHED_WITHIN_SECONDS = 240
 _ANSWERED_WITHIN_SECONDS = 60
 _LOOK_EVERY_SECONDS = 0.5
 _JOBS = 4
+_BURST = 25
+_BURST_WITHIN_SECONDS = 900
+_BURST_LOOK_EVERY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,39 @@ def run(kubectl: Kubectl, password: str) -> list[str]:
         student, instructor = (sign_in(address, who, password) for who in (STUDENT, INSTRUCTOR))
         essay = assignment(student, "text")
         problems, graded = _hand_in(kubectl, student, essay)
-        return problems + _mail(kubectl, graded["id"]) + _course(instructor, essay, graded)
+        problems += _mail(kubectl, graded["id"]) + _course(instructor, essay, graded)
+        return problems + _burst(kubectl, student, essay)
+
+
+def run_without_api_server(
+    kubectl: Kubectl, password: str, without: Callable[[], AbstractContextManager[None]]
+) -> list[str]:
+    """Shows what becomes of an essay that is handed in meanwhile; returns what is not as expected.
+
+    The service is reached past the API server, which only the local cluster offers.
+    """
+    student = sign_in(service(kubectl), STUDENT, password)
+    path = f"/assignments/{assignment(student, 'text')['id']}/submissions"
+    print("\nThe API server is killed, and an essay handed in:")
+    with without():
+        began = time.monotonic()
+        made = student("POST", path, _essay("By candlelight."))
+        print(f"{time.monotonic() - began:5.1f} s  submission {made['id']}")
+    began = time.monotonic()
+    jobs = _follow(student, made["id"], began)["jobs"]
+    return [] if len(jobs) == _JOBS else [f"the submission has {len(jobs)} jobs, not {_JOBS}"]
+
+
+def _essay(*added: str) -> Mapping[str, str]:
+    """What is sent to hand it in; the same again is the same submission."""
+    content = "\n\n".join((_ESSAY.read_text(), *added))
+    return {"key": f"demo-{secrets.token_hex(8)}", "content": content}
 
 
 def _hand_in(kubectl: Kubectl, student: Person, essay: Any) -> tuple[list[str], Any]:
     """Shows what becomes of an essay; the submission when its jobs have succeeded."""
     print(f"\n{STUDENT} hands in an essay, and sends the form twice:")
-    given = {"key": f"demo-{secrets.token_hex(8)}", "content": _ESSAY.read_text()}
+    given = _essay()
     began = time.monotonic()
     path = f"/assignments/{essay['id']}/submissions"
     first, second = (student("POST", path, given) for _ in range(2))
@@ -75,6 +106,44 @@ def _hand_in(kubectl: Kubectl, student: Person, essay: Any) -> tuple[list[str], 
     if len(jobs) != _JOBS:
         problems.append(f"the submission has the jobs {jobs}, not {_JOBS}")
     return problems, graded
+
+
+def _burst(kubectl: Kubectl, student: Person, essay: Any) -> list[str]:
+    """Shows many submissions at once: all finish, and no job runs twice."""
+    print(f"\n{_BURST} versions of it are handed in at once, each form sent twice:")
+    path, began = f"/assignments/{essay['id']}/submissions", time.monotonic()
+
+    def hand_in(number: int) -> set[str]:
+        given = _essay(f"Version {number}.")
+        return {student("POST", path, given)["id"] for _ in range(2)}
+
+    with ThreadPoolExecutor(_BURST) as threads:
+        submissions = [each for made in threads.map(hand_in, range(_BURST)) for each in made]
+    print(f"{time.monotonic() - began:5.1f} s  {len(submissions)} submissions")
+    wanted, shown = _BURST * _JOBS, 0
+    while True:
+        jobs = [
+            job
+            for job in kubectl.objects("bgjob", "-n", NAMESPACE)
+            if job["metadata"]["name"].endswith(tuple(submissions))
+        ]
+        over = sum("completionTime" in job.get("status", {}) for job in jobs)
+        if over > shown:
+            print(f"{time.monotonic() - began:5.1f} s  {over} jobs are over", flush=True)
+            shown = over
+        if over >= wanted:
+            break
+        if time.monotonic() - began > _BURST_WITHIN_SECONDS:
+            raise LocalError(
+                f"Only {over} of {wanted} jobs finished: kubectl get bgjob -n academic"
+            )
+        time.sleep(_BURST_LOOK_EVERY_SECONDS)
+    ends = Counter((job["status"]["phase"], job["status"]["attemptsTotal"]) for job in jobs)
+    problems = [] if ends == {("Succeeded", 1): wanted} else [f"the burst's jobs ended as {ends}"]
+    arrived = _message_ids(kubectl)
+    if any(arrived[f"submission-{submission}"] != 1 for submission in submissions):
+        problems.append(f"not one mail arrived for each submission of the burst: {arrived}")
+    return problems
 
 
 def people(kubectl: Kubectl) -> str:
@@ -182,6 +251,13 @@ def finished(look: Callable[[], Sequence[Any]]) -> Sequence[Any]:
                 f"kubectl describe bgjob -n {NAMESPACE}"
             )
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _message_ids(kubectl: Kubectl) -> Counter[str]:
+    """What stands before the @, of all mails that arrived."""
+    box = ("exec", "-n", NAMESPACE, "deployment/postbox", "--", "sh", "-c")
+    lines = kubectl(*box, "grep -h '^Message-ID: <' /mail/box/new/*")
+    return Counter(re.findall(r"<([^@]+)@", lines))
 
 
 def mails(kubectl: Kubectl, submission: str) -> list[EmailMessage]:

@@ -104,6 +104,18 @@ def down(state: Path) -> None:
     print(f"{what}: {state}", flush=True)
 
 
+@contextlib.contextmanager
+def without_api_server(state: Path) -> Iterator[None]:
+    """Kills it; it is back when the block has ended."""
+    running = find(state)
+    assert running is not None
+    os.kill(running.daemons["kube-apiserver"], signal.SIGKILL)
+    try:
+        yield
+    finally:
+        up(state)
+
+
 def load(state: Path, archives: Sequence[Path]) -> None:
     """Give the node the images of archives in the Docker or OCI format."""
     for archive in archives:
