@@ -144,6 +144,10 @@ def slots_of_vanished_child_jobs_not_held(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "take_over", take_over)
 
 
+def slots_counted_by_the_runtimes_of_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AdmissionQueue, "regroup", lambda *_: None)
+
+
 def slots_given_back_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AdmissionQueue, "hold", lambda self, uid, *_, **__: self.release(uid))
 

@@ -197,20 +197,18 @@ class Model:
         """What an earlier leader has sent may arrive when the next one has counted."""
         since = self._leads_since.get(write.who)
         live = [
-            child.name
+            (child.name, job.now["spec"]["class"])
             for job in self._jobs.values()
             for child in job.children
             if child.live and job.now and since
             if child.created.who == write.who or child.created.version < since.version
         ]
-        of_runtime = [_limit(runtimes) for runtimes in self._in_force("bgjobs-runtimes", write)]
-        limits = (
-            self._plan.settings.get("max_concurrent", 50),
-            0 if 0 in of_runtime else max(of_runtime),
-        )
-        for limit in limits:
-            if 0 < limit < len(live):
-                yield f"{len(live)} are under way at once instead of {limit}: {live}"
+        started = write.last["metadata"]["annotations"]["bgjobs.dev/class"]
+        in_force = self._in_force("bgjobs-runtimes", write)
+        of_runtime = [_beyond_its_runtime(runtimes, started, live) for runtimes in in_force]
+        if all(of_runtime):
+            yield of_runtime[-1]
+        yield from _beyond(self._plan.settings.get("max_concurrent", 50), [n for n, _ in live])
 
     def _stopped(self, child: Child, job: Object, write: Write) -> Iterator[str]:
         """A child Job is deleted."""
@@ -384,8 +382,20 @@ def next_attempt(status: Object) -> int:
     return max((each["attempt"] for each in attempts if each["run"] == run), default=0) + 1
 
 
-def _limit(runtimes: Object) -> int:
-    return int(runtimes["default"].partition("maxConcurrent: ")[2] or 0)
+def _key(runtimes: Object, class_: str) -> str:
+    return class_ if class_ in runtimes else "default"
+
+
+def _beyond_its_runtime(runtimes: Object, class_: str, live: list[tuple[str, str]]) -> str:
+    """`live` are names with their classes."""
+    key = _key(runtimes, class_)
+    limit = int(runtimes[key].partition("maxConcurrent: ")[2] or 0)
+    return "".join(_beyond(limit, [name for name, other in live if _key(runtimes, other) == key]))
+
+
+def _beyond(limit: int, live: list[str]) -> Iterator[str]:
+    if 0 < limit < len(live):
+        yield f"{len(live)} are under way at once instead of {limit}: {live}"
 
 
 def _phase(object_: Object | None) -> str:

@@ -7,7 +7,7 @@ from tests.faults.cluster import Script
 from tests.faults.network import CALM, CUT_OFF, Weather
 from tests.faults.schedule import ALLOWED, CLASSES, Happening, Moment, Schedule
 
-from bgjobs.domain.configuration import ALLOWLIST
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 
 _JOB = "stock"
 _LONG = Script(runs_seconds=1000)
@@ -139,6 +139,23 @@ RACES = {
             ),
         ),
         runtime="maxConcurrent: 1",
+    ),
+    "its class gets a runtime of its own while it runs": _scenario(
+        _LASTS,
+        then=(
+            _at(10, "set_runtime", "", "maxConcurrent: 1"),
+            _at(15, "submit", "other", _OTHER),
+        ),
+    ),
+    "the operator is started again while the runtimes are broken": _scenario(
+        Script(runs_seconds=40),
+        then=(
+            _at(1, "set_runtime", "", "maxConcurrent: 1"),
+            _at(6, "submit", "other", _OTHER),
+            _at(8, "configure", RUNTIMES, {"no class": ""}),
+            _at(9, "crash"),
+            _at(30, "set_runtime", "", "maxConcurrent: 1"),
+        ),
     ),
 }
 """Schedules whose end depends on what comes first."""

@@ -201,6 +201,8 @@ def _fault(rng: random.Random, job: _Job, calm_from: float) -> list[Happening]:
         (("configure", RUNTIMES, rng.choice((_BROKEN, None))),),
         (("set_runtime", "paused: for a look"), ("set_runtime", "")),
         (("set_runtime", f"maxConcurrent: {rng.randint(1, 3)}"),),
+        (("set_runtime", "", f"maxConcurrent: {rng.randint(1, 2)}"),),
+        (("set_runtime", "", "maxConcurrent: 1"), ("set_runtime", "")),
     )
     moments = (_moment(rng, job, calm_from), Moment(rng.uniform(0, calm_from)))
     steps = zip(moments, rng.choice(faults), strict=False)

@@ -16,7 +16,7 @@ from tests.faults.apiserver import FINISHED, ApiServer, Key, Object, Request, Wr
 from tests.faults.cluster import Cluster, job_name
 from tests.faults.network import CALM, Network
 from tests.faults.process import Database, Operator
-from tests.faults.schedule import ALLOWED, Happening, Schedule
+from tests.faults.schedule import ALLOWED, CLASSES, Happening, Schedule
 
 from bgjobs.controller.election import LeaseLostError
 from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
@@ -184,8 +184,10 @@ class World:
         self._count("quota exceeded")
         self._server.quota_exceeded = exceeded
 
-    def set_runtime(self, settings: str) -> None:
-        self.configure(RUNTIMES, {"default": f"image: shop:1\n{settings}"})
+    def set_runtime(self, settings: str, of_first_class: str = "") -> None:
+        """The default runtime's settings, and those of the first class if it has its own."""
+        own = {CLASSES[0]: f"image: shop:1\n{of_first_class}"} if of_first_class else {}
+        self.configure(RUNTIMES, {"default": f"image: shop:1\n{settings}", **own})
 
     def configure(self, name: str, data: dict[str, str] | None) -> None:
         """Writes one of the operator's ConfigMaps; None deletes it."""

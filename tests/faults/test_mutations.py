@@ -35,6 +35,7 @@ _FOUND_WITHIN_SCHEDULES = 100
         breakages.slots_of_vanished_child_jobs_not_held,
         breakages.old_news_trusted_after_a_silence,
         breakages.limits_ignored,
+        breakages.slots_counted_by_the_runtimes_of_before,
         breakages.slots_given_back_too_early,
         breakages.silent_watch_trusted,
         breakages.vanished_jobs_not_noticed,

@@ -218,6 +218,28 @@ def test_a_job_whose_group_changes_counts_against_the_new_one() -> None:
     assert queue.called == ["c"]
 
 
+def test_jobs_under_way_count_in_another_group_as_soon_as_they_belong_to_it() -> None:
+    queue = Queue(max_concurrent=0)
+    queue.hold("a", "default", starting=False)
+    queue.hold("b", "default", starting=False)
+    queue.regroup({"a": "own", "b": "default"})
+    assert not queue.acquire(candidate("c", group="own", group_limit=1))
+    assert not queue.acquire(candidate("d", group="default", group_limit=1))
+    queue.release("a")
+    queue.release("b")
+    assert queue.called == ["c", "d"]
+
+
+def test_who_waits_in_a_group_that_is_no_longer_its_own_starts_when_it_asks_again() -> None:
+    queue = full(candidate("a"), candidate("b"))
+    queue.regroup({"holder": "default", "a": "own", "b": "default"})
+    queue.release("holder")
+    assert queue.called == ["b"]
+    assert not queue.acquire(candidate("a", group="own", group_limit=1))
+    queue.release("b")
+    assert queue.called == ["b", "a"]
+
+
 def test_a_raised_limit_lets_jobs_in_when_they_ask_again() -> None:
     queue = Queue(max_concurrent=0)
     assert queue.acquire(candidate("a", group="shop", group_limit=1))

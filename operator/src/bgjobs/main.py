@@ -151,7 +151,7 @@ def assemble(
     showing = Showing(settings.hints_per_second, queue, now, admission.is_busy)
     events = EventPoster(api, admission.is_busy)
     configuration = ConfigurationKeeper(
-        events, now, changed=partial(_queue_unfinished, views, queue)
+        events, now, changed=lambda: reconciler.configuration_changed()
     )
     log_tails = LogTails(api, mirror)
     reconciler = Reconciler(
@@ -274,14 +274,6 @@ async def _lead(
                 _sweep(resync, parts.mirror, settings.sweep_seconds),
             ):
                 group.create_task(coroutine)
-
-
-def _queue_unfinished(views: Views, queue: WorkQueue) -> None:
-    """What the configuration is about; the finished may be a hundred thousand."""
-    for uid in views:
-        job = views.job(uid)
-        if job is not None and not job.status.finished:
-            queue.add(uid)
 
 
 async def _sweep(resync: Resync, mirror: MirrorWriter, every_seconds: int) -> None:

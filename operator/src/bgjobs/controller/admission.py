@@ -124,6 +124,16 @@ class AdmissionQueue:
                 self._learn(self._groups[self._group_of_holder[uid]], admitted)
             self._admit()
 
+    def regroup(self, groups: Mapping[str, str]) -> None:
+        """Counts each job in the group that it has now; who waited in another has to ask again."""
+        for uid, before in self._group_of_holder.items():
+            self._groups[before].running -= 1
+            self._group_of_holder[uid] = group = groups.get(uid, before)
+            self._groups[group].running += 1
+        for uid, candidate in tuple(self._waiting.items()):
+            if groups.get(uid) != candidate.group:
+                del self._waiting[uid]
+
     def release(self, uid: str) -> None:
         """The job has no attempt under way and wants none now."""
         self._waiting.pop(uid, None)

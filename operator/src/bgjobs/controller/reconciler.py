@@ -84,6 +84,18 @@ class Reconciler:
             if job and (job.status.job_ref or self._is_under_way(uid) or current(job, pod)):
                 self._admission.hold(uid, self._group(job), starting=True)
 
+    def configuration_changed(self) -> None:
+        """Counts what is under way by its runtime's key of now, before anything else starts.
+
+        And looks at all jobs that the configuration is about: the finished may be a
+        hundred thousand.
+        """
+        jobs = [job for uid in self._views if (job := self._views.job(uid))]
+        unfinished = [job for job in jobs if not job.status.finished]
+        self._admission.regroup({job.metadata.uid: self._group(job) for job in unfinished})
+        for job in unfinished:
+            self._queue.add(job.metadata.uid)
+
     def close(self) -> None:
         """Ends what goes on behind a reconciliation. Nothing may be reconciled from here on."""
         self._log_tails.close()
