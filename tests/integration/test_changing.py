@@ -52,9 +52,12 @@ def test_another_priority_adjusts_retries_and_delay(jobs: Jobs, name: str) -> No
 def test_retries_taken_away_end_a_job_that_backs_off(jobs: Jobs, name: str) -> None:
     submit(jobs, name, pods=[_FAILS], retries=3, backoff=_HOUR)
     wait(jobs, name, reason("BackingOff"))
+    submit(jobs, f"{name}-after", delay=2, adjustment="Disabled")
+    wait_finished(jobs, f"{name}-after")
     change(jobs, name, retries=0)
     status = wait_finished(jobs, name)["status"]
     assert (status["phase"], status["reason"], status["attemptsTotal"]) == ("Failed", "Error", 1)
+    assert status["completionTime"] > status["attempts"][-1]["finish"]
     assert "No retry is left after a change of the spec" in status["message"]
 
 

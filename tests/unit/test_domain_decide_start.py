@@ -409,9 +409,11 @@ def test_a_deferred_job_keeps_its_time_while_it_is_held(hold: str) -> None:
 
 def test_retries_lowered_below_those_used_end_the_job() -> None:
     status = msgspec.structs.replace(FAILED_ONCE, retries_used=2)
-    decision = decide(see(background_job(status, retries=1)), CONFIG, NOW)
-    assert (decision.status.phase, decision.status.reason) == (Phase.FAILED, Reason.ERROR)
-    assert "No retry is left after a change of the spec (1 retries)" in decision.status.message
+    later = NOW + seconds(3600)
+    status = decide(see(background_job(status, retries=1)), CONFIG, later).status
+    assert (status.phase, status.reason) == (Phase.FAILED, Reason.ERROR)
+    assert "No retry is left after a change of the spec (1 retries)" in status.message
+    assert status.completion_time == later
 
 
 def test_retries_lowered_to_those_used_leave_the_retry_that_is_due() -> None:

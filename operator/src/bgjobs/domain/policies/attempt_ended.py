@@ -233,6 +233,8 @@ def _finish(
     job: BackgroundJob, status: Status, end: Ending, message: str, now: datetime
 ) -> Decision:
     status = finished(job, status, final_reason(end.reason), message, now)
+    if status.phase is not Phase.CANCELLED:
+        status = msgspec.structs.replace(status, completion_time=status.attempts[-1].finish)
     type_ = EventType.WARNING if status.phase is Phase.FAILED else EventType.NORMAL
     event = Event(type=type_, reason=str(status.phase), message=message)
     return Decision(status=status, urgent=True, event=event)

@@ -140,14 +140,12 @@ def finished(
     job: BackgroundJob, status: Status, reason: Reason, message: str, now: datetime
 ) -> Status:
     """The status of a job whose run is over."""
-    finish = status.attempts[-1].finish if status.attempts else None
     status = because(status, reason, message)
-    phase = status.phase
-    new = condition(job, "Finished", True, str(phase), message, now)
+    new = condition(job, "Finished", True, str(status.phase), message, now)
     return msgspec.structs.replace(
         status,
         conditions=with_condition(status.conditions, new),
-        completion_time=finish if phase in (Phase.SUCCEEDED, Phase.FAILED) else seconds(now),
+        completion_time=seconds(now),
         next_attempt_time=None,
         job_ref=None,
     )
