@@ -213,7 +213,9 @@ class Operator:
     def apply(self, name: str = "stock", uid: str = UID, **spec: Any) -> None:
         """Creates or changes a BackgroundJob; its watch tells."""
         place = paths.background_job("shop", name)
-        if place not in self.api.objects:
+        if place in self.api.objects:
+            self.api.objects[place]["metadata"]["generation"] += 1
+        else:
             self.api.objects[place] = background_job_json(name, uid)
         self.api.objects[place]["spec"] |= spec
         self.api.touch(place)
@@ -422,6 +424,17 @@ async def test_a_new_leader_holds_the_slot_of_an_attempt_whose_child_job_is_gone
     operator.reconciler.take_over()
     await operator.work()
     assert operator.requests() == []
+
+
+async def test_an_answer_to_a_change_of_the_spec_needs_no_permitted_hint() -> None:
+    operator = Operator()
+    operator.apply(delay=3600)
+    await operator.work()
+    operator.apply(suspend=True)
+    await operator.work()
+    assert "PATCH status" not in operator.requests()
+    await operator.work(after=1)
+    assert operator.shown == ("Pending", "Suspended")
 
 
 async def test_why_a_job_waits_is_written_when_it_lasts_and_a_hint_is_permitted() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.builders import Time
 
 from bgjobs.controller.showing import Showing
@@ -74,6 +75,21 @@ async def test_what_changes_meanwhile_has_not_lasted() -> None:
     assert not scene.showing.may_show("a", RUNNING)
     scene.time.pass_seconds(1)
     assert scene.showing.may_show("a", RUNNING)
+
+
+async def test_a_state_lasts_though_its_message_changes() -> None:
+    scene = Scene()
+    scene.showing.may_show("a", replace(RUNNING, message="20 pods are starting"))
+    scene.time.pass_seconds(1)
+    assert scene.showing.may_show("a", replace(RUNNING, message="21 pods are starting"))
+
+
+async def test_an_answer_to_a_change_waits_for_no_other_hint(scene: Scene) -> None:
+    scene.busy = True
+    await scene.wait_for_a_turn("a", "b")
+    assert not scene.showing.may_show("c", WAITING, is_answer=True)
+    scene.time.pass_seconds(1)
+    assert scene.showing.may_show("c", WAITING, is_answer=True)
 
 
 async def test_a_hint_is_not_written_before_its_turn(scene: Scene) -> None:

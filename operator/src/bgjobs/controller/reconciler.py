@@ -289,7 +289,10 @@ class Reconciler:
     async def _show(self, job: BackgroundJob, decision: Decision) -> BackgroundJob:
         """Writes the status if it is another one, and urgent or lasting. Returns the job as is."""
         uid, status = job.metadata.uid, decision.status
-        if status == job.status or not (decision.urgent or self._showing.may_show(uid, status)):
+        is_answer = job.metadata.generation > (job.status.observed_generation or 1)
+        if status == job.status or not (
+            decision.urgent or self._showing.may_show(uid, status, is_answer=is_answer)
+        ):
             return job
         path = paths.status(job.metadata.namespace, job.metadata.name)
         patch: list[dict[str, Any]] = [

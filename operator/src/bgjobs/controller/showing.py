@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bgjobs.controller.workqueue import WorkQueue
-from bgjobs.domain.resource import Status
+from bgjobs.domain.resource import Phase, Reason, Status
 
 _AFTER = timedelta(seconds=1)
 """A state that does not last this long is never written."""
@@ -33,21 +33,26 @@ class Showing:
         self._queue = queue
         self._now = now
         self._is_busy = is_busy
-        self._decided: dict[str, tuple[tuple[str, str, str], datetime]] = {}
+        self._decided: dict[str, tuple[tuple[Phase, Reason], datetime]] = {}
         self._waiting: dict[str, None] = {}
         self._permitted: set[str] = set()
 
-    def may_show(self, uid: str, status: Status) -> bool:
-        """Whether it may be written now; where not, the job is queued for when it may."""
-        now, what = self._now(), (str(status.phase), str(status.reason), status.message)
+    def may_show(self, uid: str, status: Status, *, is_answer: bool = False) -> bool:
+        """Whether it may be written now; where not, the job is queued for when it may.
+
+        An answer to a change of the spec waits for no other job's hint. What lasts is
+        the reason: its message may tell of limits that change all the time.
+        """
+        now, what = self._now(), (status.phase, status.reason)
         known, since = self._decided.get(uid, (None, now))
         if known != what:
             self._decided[uid] = (what, now)
             since = now
-        if now - since < self._after:
-            self._queue.add_at(uid, since + self._after)
+        after = _AFTER if is_answer else self._after
+        if now - since < after:
+            self._queue.add_at(uid, since + after)
             return False
-        return status.job_ref is not None or self._take(uid)
+        return is_answer or status.job_ref is not None or self._take(uid)
 
     def look_when_lasting(self, uid: str) -> None:
         """Queues a job whose attempt has just begun for when that is to be shown."""
