@@ -122,8 +122,10 @@ def test_a_viewer_may_look_and_is_told_what_is_hidden(
     assert json.loads(done.stdout)["unreadable"] == [
         f"You may not see Jobs in namespace {people.namespace}.",
         "You may not see BackgroundJobs of other namespaces.",
+        "You may not see which jobs have only just begun.",
     ]
-    assert _forbidden(answered) == {_ELSEWHERE, Call("get", "batch", "jobs")}
+    jobs = {Call(verb, "batch", "jobs") for verb in ("get", "list")}
+    assert _forbidden(answered) == {_ELSEWHERE, *jobs}
 
 
 @pytest.mark.parametrize("arguments", [("submit", CLASS), ("cancel", "{}"), ("suspend", "{}")])

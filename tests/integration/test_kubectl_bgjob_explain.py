@@ -15,6 +15,7 @@ from tests.server import Jobs
 from tests.watching import (
     allow,
     change,
+    child_jobs,
     phase,
     reason,
     set_key,
@@ -146,9 +147,14 @@ def test_class_limit(jobs: Jobs, name: str, operator: Operator) -> None:
     class_ = "limited.jobs.Job"
     allow(jobs, class_)
     set_key(jobs.server, "bgjobs-runtimes", class_, "maxConcurrent: 1")
-    submit(jobs, f"{name}-holder", class_=class_, pods=_HOUR)
-    wait(jobs, f"{name}-holder", phase("Running"))
+    uid = submit(jobs, f"{name}-holder", class_=class_, pods=_HOUR)
+    api.wait_until(
+        lambda: bool(child_jobs(jobs, uid)), lambda: f"{name}-holder has no child Job", within_s=10
+    )
     submit(jobs, name, class_=class_)
+    # Before the holder's status tells that it has begun.
+    assert f"runtime {class_} runs as many jobs as it may, 1" in explain(jobs, name)["cause"]
+    wait(jobs, f"{name}-holder", phase("Running"))
     wait(jobs, name, lambda job: "maxConcurrent" in job["status"]["message"])
     _told(jobs, operator)
     explanation = explain(jobs, name)

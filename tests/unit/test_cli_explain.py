@@ -160,6 +160,21 @@ CASES = [
     ),
     pytest.param(
         background_job(priority=Priority.HIGH),
+        {
+            "configuration": runtimes(shop=Runtime(image="shop:1", max_concurrent=1)),
+            "others": (other("a", waits=9, priority=Priority.HIGH),),
+            "begun": frozenset({"a"}),
+            "lease": lease(ROOM),
+        },
+        "Attempt 1 is queued by High priority: runtime shop runs as many jobs as it may, 1 "
+        "(maxConcurrent). Raise startRequests by one to go first. It is the next of runtime shop "
+        "to start.",
+        None,
+        [*START, EDIT.format("bgjobs-runtimes")],
+        id="class limit, by a job whose status does not tell yet that it has begun",
+    ),
+    pytest.param(
+        background_job(priority=Priority.HIGH),
         {"lease": lease(msgspec.structs.replace(ROOM, starting=60))},
         "Attempt 1 is queued by High priority: 60 pods are starting, as many as may at once "
         "(BGJOBS_START_WINDOW). Raise startRequests by one to go first. It is the next to start.",

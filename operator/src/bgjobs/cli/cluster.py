@@ -238,6 +238,18 @@ def background_jobs(
 ) -> Iterator[Object]:
     """Every BackgroundJob of a namespace, or of all of them (None), read page by page."""
     path = paths.background_jobs(_quoted(namespace)) if namespace else paths.ALL_BACKGROUND_JOBS
+    return _every(cluster, path, label_selector, field_selector)
+
+
+def child_jobs(cluster: Cluster, namespace: str | None) -> Iterator[Object]:
+    """Those of a namespace, or of all of them (None), that have not succeeded."""
+    path = paths.jobs(_quoted(namespace)) if namespace else paths.ALL_JOBS
+    return _every(cluster, path, labels.UID, "status.successful=0")
+
+
+def _every(
+    cluster: Cluster, path: str, label_selector: str, field_selector: str
+) -> Iterator[Object]:
     query = {
         "limit": str(_PAGE_SIZE),
         "labelSelector": label_selector,

@@ -68,6 +68,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     configuration: Configuration
     others: tuple[BackgroundJob, ...] = ()
     """The unfinished BackgroundJobs of the namespaces that the reader may read."""
+    begun: frozenset[str] = frozenset()
+    """The uids of those that have a child Job, which their status may not tell yet."""
     sees_all: bool = True
     unreadable: tuple[str, ...] = ()
 
@@ -231,7 +233,7 @@ def _queue(facts: Facts, me: Candidate) -> Queue:
         if job.metadata.uid == me.uid:
             continue
         jobs[job.metadata.uid] = job
-        if job.status.job_ref is not None:
+        if job.status.job_ref is not None or job.metadata.uid in facts.begun:
             running[_runtime_key(facts, job)] += 1
         elif (candidate := _candidate(facts, job)) is not None:
             candidates[job.metadata.uid] = candidate

@@ -1,6 +1,6 @@
 """Reads what explain needs to know of a job; what may not be read is left out, and said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -68,10 +68,9 @@ class Unreadable:
 def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> dict[str, Any]:
     """The child Job of the current attempt and its pod, if there are any."""
     metadata, status = job.metadata, job.status
-    name = child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
     raw = unreadable.ask(
         f"Jobs in namespace {metadata.namespace}",
-        lambda: api.child_job(cluster, metadata.namespace, name) or {},
+        lambda: api.child_job(cluster, metadata.namespace, _child_name(job)) or {},
     )
     if raw is None:
         return {}
@@ -133,10 +132,33 @@ def _others(cluster: Cluster, unreadable: Unreadable) -> dict[str, Any]:
         return tuple(job for raw in listed if (job := _parsed(raw)) is not None)
 
     everywhere = unreadable.ask("BackgroundJobs of other namespaces", lambda: read(None))
-    if everywhere is not None:
-        return {"others": everywhere}
-    here = unreadable.ask("which other jobs wait", lambda: read(cluster.namespace))
-    return {"others": here or (), "sees_all": False}
+    namespace = cluster.namespace if everywhere is None else None
+    others = everywhere or unreadable.ask("which other jobs wait", lambda: read(namespace)) or ()
+    begun = unreadable.ask(
+        "which jobs have only just begun", lambda: _begun(cluster, namespace, others)
+    )
+    return {"others": others, "begun": begun or frozenset(), "sees_all": everywhere is not None}
+
+
+def _begun(
+    cluster: Cluster, namespace: str | None, jobs: Iterable[BackgroundJob]
+) -> frozenset[str]:
+    """The uids of the jobs that have a child Job of their next attempt."""
+    there = {
+        (raw["metadata"]["namespace"], raw["metadata"]["name"], reading.owner_uid(raw))
+        for raw in api.child_jobs(cluster, namespace)
+    }
+    return frozenset(
+        job.metadata.uid
+        for job in jobs
+        if (job.metadata.namespace, _child_name(job), job.metadata.uid) in there
+    )
+
+
+def _child_name(job: BackgroundJob) -> str:
+    """The name of the child Job of the attempt that is under way or comes next."""
+    metadata, status = job.metadata, job.status
+    return child_job_name(metadata.name, metadata.uid, status.run, status.next_attempt)
 
 
 def _parsed(raw: dict[str, Any]) -> BackgroundJob | None:
