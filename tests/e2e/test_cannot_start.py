@@ -26,6 +26,12 @@ _RUNTIMES: Mapping[str, Mapping[str, Any]] = {
         "envFrom": [{"secretRef": {"name": "absent"}}],
         "namespaces": [_NAMESPACE],
     },
+    "stuck.jobs.NoVolume": {
+        "image": _SAMPLES,
+        "volumes": [{"name": "vault", "secret": {"secretName": "absent"}}],
+        "volumeMounts": [{"name": "vault", "mountPath": "/vault"}],
+        "namespaces": [_NAMESPACE],
+    },
 }
 
 
@@ -52,6 +58,12 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
         ),
         (
             "stuck.jobs.NoSecret",
+            "ContainerConfigError",
+            'secret "absent" not found',
+            "kubectl get secrets",
+        ),
+        (
+            "stuck.jobs.NoVolume",
             "ContainerConfigError",
             'secret "absent" not found',
             "kubectl get secrets",

@@ -4,7 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.unit.builders import UID, Time, background_job, child_job, pod_json, running
+from tests.unit.builders import (
+    UID,
+    Time,
+    background_job,
+    child_job,
+    failed,
+    pod_json,
+    running,
+)
 
 from bgjobs.controller.slow_starts import look_at_slow_starts
 from bgjobs.controller.workqueue import WorkQueue
@@ -76,8 +84,33 @@ async def test_events_are_read_where_an_attempt_gets_no_pod(scene: Scene) -> Non
     scene.objects[EVENTS] = [said]
     await scene.look(after=3)
     assert scene.reads == [PODS, EVENTS]
-    assert scene.views.failed_create(UID) == "exceeded quota"
+    assert scene.views.failure(UID, child_job().uid) == "exceeded quota"
     assert len(scene.queue) == 1
+
+
+async def test_events_are_read_where_a_retry_gets_no_pod(scene: Scene) -> None:
+    scene.views.put_pod(UID, failed())
+    retry = child_job(attempt=2)
+    scene.views.put_child(UID, retry)
+    scene.objects[EVENTS] = [{"involvedObject": {"uid": retry.uid}, "message": "exceeded quota"}]
+    await scene.look(after=3)
+    assert scene.views.failure(UID, retry.uid) == "exceeded quota"
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "said"), [("False", 'secret "absent" not found'), ("True", None)]
+)
+async def test_events_are_read_of_a_pod_until_its_volumes_are_there(
+    scene: Scene, sandbox: str, said: str | None
+) -> None:
+    creating = {"waiting": {"reason": "ContainerCreating"}}
+    condition = {"type": "PodReadyToStartContainers", "status": sandbox}
+    raw = pod_json("Pending", creating, conditions=[condition])
+    about = {"uid": raw["metadata"]["uid"]}
+    scene.objects[PODS] = [raw]
+    scene.objects[EVENTS] = [{"involvedObject": about, "message": 'secret "absent" not found'}]
+    await scene.look(after=3)
+    assert scene.views.failure(UID, about["uid"]) == said
 
 
 async def test_of_several_events_the_last_counts_and_is_news_once(scene: Scene) -> None:
@@ -86,7 +119,7 @@ async def test_of_several_events_the_last_counts_and_is_news_once(scene: Scene) 
         for message in ("exceeded quota", "violates PodSecurity")
     ]
     await scene.look(after=3)
-    assert scene.views.failed_create(UID) == "violates PodSecurity"
+    assert scene.views.failure(UID, child_job().uid) == "violates PodSecurity"
     scene.queue.done(await scene.queue.get())
     await scene.look(after=3)
     assert len(scene.queue) == 0

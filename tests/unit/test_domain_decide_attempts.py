@@ -147,7 +147,7 @@ def test_no_other_attempt_is_stopped_by_the_pending_deadline(seen: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "of_child", "failed_create", "reason", "why"),
+    ("shown", "of_child", "failure", "reason", "why"),
     [
         pytest.param(
             Reason.UNSCHEDULABLE,
@@ -179,11 +179,11 @@ def test_no_other_attempt_is_stopped_by_the_pending_deadline(seen: Any) -> None:
     ],
 )
 def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
-    shown: Reason, of_child: Any, failed_create: str | None, reason: Reason, why: str
+    shown: Reason, of_child: Any, failure: str | None, reason: Reason, why: str
 ) -> None:
     ref = msgspec.structs.replace(ref_to(child_job(), Status()), given_up=True)
     job = background_job(Status(reason=shown, job_ref=ref), retries=0)
-    seen = see(job, child_job(gone=True), of_child, failed_create=failed_create)
+    seen = see(job, child_job(gone=True), of_child, failure=failure)
     status = decide(seen, CONFIG, NOW + seconds(601)).status
     assert (status.phase, status.reason) == (Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED)
     assert status.attempts[0].reason is reason
@@ -229,11 +229,33 @@ def test_why_an_attempt_is_given_up_is_written_before_it_is_stopped() -> None:
     ],
 )
 def test_an_attempt_that_gets_no_pod_says_what_its_job_was_told(said: str, reason: Reason) -> None:
-    status = decide(see(background_job(), child_job(), failed_create=said), CONFIG, NOW).status
+    status = decide(see(background_job(), child_job(), failure=said), CONFIG, NOW).status
     assert status.reason is reason
     assert status.message.startswith(
         f"Attempt 1 of 4 cannot start: its Job gets no pod: {said}. It is given up at"
     )
+
+
+@pytest.mark.parametrize(
+    ("of_child", "reason"),
+    [
+        pytest.param(waiting("ContainerCreating"), Reason.CONTAINER_CONFIG_ERROR, id="it waits"),
+        pytest.param(
+            msgspec.structs.replace(waiting("ContainerCreating"), has_sandbox=True),
+            Reason.STARTING,
+            id="they are there by now",
+        ),
+        pytest.param(
+            waiting("ErrImagePull"), Reason.IMAGE_PULL_BACK_OFF, id="its image is missing"
+        ),
+    ],
+)
+def test_a_pod_without_its_volumes_says_what_it_was_told(of_child: Pod, reason: Reason) -> None:
+    said = 'MountVolume.SetUp failed for volume "vault" : secret "absent" not found'
+    seen = see(background_job(), child_job(), of_child, failure=said)
+    status = decide(seen, CONFIG, NOW).status
+    assert status.reason is reason
+    assert (said in status.message) is (reason is Reason.CONTAINER_CONFIG_ERROR)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Observer:
             job=job,
             child=child,
             pod=pod,
-            failed_create=self._views.failed_create(job.metadata.uid) if child else None,
+            failure=self._views.failure(job.metadata.uid, (pod or child).uid) if child else None,
             log_tail=self._log_tails.tail(pod.uid) if pod else None,
             refusal=refusal,
             blocked=blocked,

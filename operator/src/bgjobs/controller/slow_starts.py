@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from bgjobs.controller.pods import pod_seen
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase
+from bgjobs.domain.policies.obstacles import may_lack_volumes
 from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api
 from bgjobs.kube.views import Views
@@ -22,46 +23,51 @@ async def look_at_slow_starts(
     now: Callable[[], datetime],
     is_busy: Callable[[], bool],
 ) -> None:
-    """Reads Pending pods, and what was said of those that could not be made, if any are slow."""
+    """If any are slow, reads Pending pods, and the Events that alone tell what some lack."""
     slow = _starting_since(views, now() - (_SLOW_AFTER_WHILE_BUSY if is_busy() else _SLOW_AFTER))
     if not slow:
         return
     selectors = {"labelSelector": labels.UID, "fieldSelector": "status.phase=Pending"}
     async for raw in api.every(paths.ALL_PODS, **selectors):
         pod_seen(views, queue, None, raw)
-    podless = [uid for uid in slow if views.pod(uid) is None]
-    jobs = [job for uid in podless if (job := views.job(uid))]
-    for namespace in {job.metadata.namespace for job in jobs}:
-        await _look_for_failed_creates(api, views, queue, namespace)
+    podless, mounting = dict[str, str](), dict[str, str]()
+    for uid, child in slow.items():
+        pod = views.pod(uid)
+        if pod is None or pod.owner_uid != child.uid:
+            podless[child.uid] = uid
+        elif may_lack_volumes(pod):
+            mounting[pod.uid] = uid
+    await _look_for_failures(api, views, queue, "FailedCreate", "Job", podless)
+    await _look_for_failures(api, views, queue, "FailedMount", "Pod", mounting)
 
 
-async def _look_for_failed_creates(
-    api: Api, views: Views, queue: WorkQueue, namespace: str
+async def _look_for_failures(
+    api: Api, views: Views, queue: WorkQueue, reason: str, kind: str, uids: dict[str, str]
 ) -> None:
-    """The Job controller tells only in Events why it could not create a pod.
+    """What the Events of these objects say; each is of the BackgroundJob beside it.
 
-    The last of a Job counts: their names end in their time, and so they are listed.
+    The last of an object counts: their names end in their time, and so they are listed.
     """
-    children = {child.uid: uid for uid in views if (child := views.child(uid))}
-    selector = "reason=FailedCreate,involvedObject.kind=Job"
+    selector = f"reason={reason},involvedObject.kind={kind}"
+    jobs = [job for uid in uids.values() if (job := views.job(uid))]
     said: dict[str, str] = {}
-    async for raw in api.every(paths.events(namespace), fieldSelector=selector):
-        said[raw["involvedObject"].get("uid", "")] = raw.get("message", "")
-    for child_uid in said.keys() & children.keys():
-        uid = children[child_uid]
-        if views.put_failed_create(uid, child_uid, said[child_uid]):
-            queue.add(uid)
+    for namespace in {job.metadata.namespace for job in jobs}:
+        async for raw in api.every(paths.events(namespace), fieldSelector=selector):
+            said[raw["involvedObject"].get("uid", "")] = raw.get("message", "")
+    for about in said.keys() & uids.keys():
+        if views.put_failure(uids[about], about, said[about]):
+            queue.add(uids[about])
 
 
-def _starting_since(views: Views, time: datetime) -> list[str]:
-    """The BackgroundJobs whose child Job has had no pod that runs since before that time."""
-    return [
-        uid
+def _starting_since(views: Views, time: datetime) -> dict[str, ChildJob]:
+    """The child Jobs that have had no pod that runs since before that time."""
+    return {
+        uid: child
         for uid in views
         if (child := views.child(uid))
         and child.created < time
         and _is_starting(child, views.pod(uid))
-    ]
+    }
 
 
 def _is_starting(child: ChildJob, pod: Pod | None) -> bool:

@@ -65,6 +65,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     termination_message: str = ""
     disruption: str | None = None
     waiting: Waiting | None = None
+    has_sandbox: bool = False
+    """Whether its container could be created: what it mounts is there."""
     memory_limit: str | None = None
     lost: bool = False
     """The node controller no longer hears from its node."""
@@ -91,14 +93,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One BackgroundJob with the child Job and the pod of its current attempt.
 
-    `failed_create` is what the Job controller said when it could not create the pod;
+    `failure` is what an Event says of why there is no pod, or why its volumes are not mounted;
     `log_tail` the end of the pod's log, where it was followed.
     """
 
     job: BackgroundJob
     child: ChildJob | None = None
     pod: Pod | None = None
-    failed_create: str | None = None
+    failure: str | None = None
     log_tail: str | None = None
     refusal: Refusal | None = None
     blocked: Blocked | None = None

@@ -105,6 +105,7 @@ def pod(raw: dict[str, Any]) -> Pod:
             if waiting
             else None
         ),
+        has_sandbox=conditions.get("PodReadyToStartContainers", {}).get("status") == "True",
         memory_limit=limits.get("memory"),
         # When a node falls silent, its pods' Ready alone is set to False.
         lost=ready == "False" and containers_ready == "True",

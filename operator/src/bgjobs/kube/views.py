@@ -34,7 +34,7 @@ class Views:
         self._jobs: dict[str, BackgroundJob] = {}
         self._children: dict[str, ChildJob] = {}
         self._pods: dict[str, Pod] = {}
-        self._failed_creates: dict[str, tuple[str, str]] = {}
+        self._failures: dict[str, tuple[str, str]] = {}
         self._over: dict[str, None] = {}
         self._heard_at = self._heard_since = datetime.min.replace(tzinfo=UTC)
         self._doubted: dict[Doubt, set[str]] = {doubt: set() for doubt in Doubt}
@@ -116,16 +116,15 @@ class Views:
         version = kept.resource_version
         return old is None or kept != msgspec.structs.replace(old, resource_version=version)
 
-    def failed_create(self, uid: str) -> str | None:
-        """What the Job controller said when it could not create the latest child Job's pod."""
-        child = self._children.get(uid)
-        child_uid, said = self._failed_creates.get(uid, ("", ""))
-        return said if child is not None and child.uid == child_uid else None
+    def failure(self, uid: str, about: str) -> str | None:
+        """What an Event says of why this child Job gets no pod, or this pod no volumes."""
+        known, said = self._failures.get(uid, ("", ""))
+        return said if known == about else None
 
-    def put_failed_create(self, uid: str, child_uid: str, said: str) -> bool:
+    def put_failure(self, uid: str, about: str, said: str) -> bool:
         """Whether that is news."""
-        news = self._failed_creates.get(uid) != (child_uid, said)
-        self._failed_creates[uid] = (child_uid, said)
+        news = self._failures.get(uid) != (about, said)
+        self._failures[uid] = (about, said)
         return news
 
     def child_is_gone(self, uid: str) -> None:
@@ -159,7 +158,7 @@ class Views:
         self._jobs.pop(uid, None)
         self._children.pop(uid, None)
         self._pods.pop(uid, None)
-        self._failed_creates.pop(uid, None)
+        self._failures.pop(uid, None)
         for doubt in Doubt:
             self.settle(uid, doubt)
 

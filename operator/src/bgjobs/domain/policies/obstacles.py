@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bgjobs.domain.observation import Observation, PodPhase
+from bgjobs.domain.observation import Observation, Pod, PodPhase
 from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Reason, cut
 
 _WAITING_REASONS = {
@@ -25,15 +25,23 @@ _KILLED_WITHIN = timedelta(seconds=30)
 def obstacle(seen: Observation) -> tuple[Reason, str] | None:
     """Why the attempt's pod does not start, as a reason and in words; None if nothing is known."""
     if seen.pod is None:
-        if seen.failed_create is None:
+        if seen.failure is None:
             return None
-        quota = "exceeded quota" in seen.failed_create
+        quota = "exceeded quota" in seen.failure
         reason = Reason.QUOTA_EXCEEDED if quota else Reason.CONFIGURATION_INVALID
-        return reason, _quoted(f"its Job gets no pod: {seen.failed_create}")
+        return reason, _quoted(f"its Job gets no pod: {seen.failure}")
+    if seen.failure is not None and may_lack_volumes(seen.pod):
+        return Reason.CONTAINER_CONFIG_ERROR, _quoted(seen.failure)
     waiting = seen.pod.waiting
     if waiting is None or waiting.reason not in _WAITING_REASONS:
         return None
     return _WAITING_REASONS[waiting.reason], _quoted(waiting.message or waiting.reason)
+
+
+def may_lack_volumes(pod: Pod) -> bool:
+    """Whether a volume may keep the pod from starting: of that, only Events tell."""
+    is_creating = pod.waiting is not None and pod.waiting.reason == "ContainerCreating"
+    return is_creating and not pod.has_sandbox
 
 
 def lost_node(seen: Observation, now: datetime) -> str | None:
