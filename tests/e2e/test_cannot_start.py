@@ -92,6 +92,22 @@ def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
     assert kubectl("get", "pods", "-n", namespace, "-l", _of(kubectl, name), "-o", "name") == ""
 
 
+def test_a_deadline_that_passes_before_the_start_is_told_with_what_kept_it_from_it(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    spec = {"class": "stuck.jobs.NoImage", "retries": 0, "activeDeadlineSeconds": 15}
+    _create(kubectl, "overran", spec)
+    status = _wait(kubectl, "overran", "jsonpath={.status.reason}=ImagePullBackOff")
+    assert status["message"].endswith("(activeDeadlineSeconds).")
+    explanation = explained(namespace, "overran")
+    assert explanation["next"]["what"] == "the attempt is given up (activeDeadlineSeconds)"
+    status = _wait(kubectl, "overran", "condition=Finished")
+    assert (status["phase"], status["reason"]) == ("Failed", "PendingDeadlineExceeded")
+    [attempt] = status["attempts"]
+    assert attempt["reason"] == "ImagePullBackOff"
+    assert "absent:dev" in attempt["message"]
+
+
 def test_a_job_on_a_node_that_falls_silent_says_so_until_it_answers(
     kubectl: Kubectl, namespace: str
 ) -> None:

@@ -88,9 +88,9 @@ def late(reason: Reason, minutes: int = 10, **more: Any) -> Status:
     return Status(reason=reason, next_attempt_time=NOW + timedelta(minutes=minutes), **more)
 
 
-def stuck(reason: str, message: str) -> dict[str, Any]:
+def stuck(reason: str, message: str, **more: Any) -> dict[str, Any]:
     waiting = Waiting(reason=reason, message=message)
-    return {"child": child_job(), "pod": pod(PodPhase.PENDING, waiting=waiting)}
+    return {"child": child_job(), "pod": pod(PodPhase.PENDING, waiting=waiting, **more)}
 
 
 def ended(reason: Reason, message: str, phase: Phase = Phase.FAILED) -> Status:
@@ -235,6 +235,15 @@ CASES = [
     ),
     pytest.param(
         background_job(),
+        stuck("ImagePullBackOff", "no such image", deadline=NOW + seconds(60)),
+        "Attempt 1 of 4 cannot start: no such image. It is given up at 2030-01-31T12:01:00Z "
+        "(activeDeadlineSeconds).",
+        ("12:01:00", "the attempt is given up (activeDeadlineSeconds)"),
+        [EDIT.format("bgjobs-runtimes"), *REPLACE_POD],
+        id="image cannot be pulled before the deadline",
+    ),
+    pytest.param(
+        background_job(),
         stuck("Unschedulable", "0/3 nodes are available: 3 Insufficient memory."),
         "Attempt 1 of 4 cannot start: 0/3 nodes are available: 3 Insufficient memory. It is given "
         "up at 2030-01-31T12:10:00Z (pendingDeadlineSeconds).",
@@ -344,7 +353,7 @@ CASES = [
     ),
     pytest.param(
         background_job(),
-        {"child": child_job(), "pod": running(), "deadline": NOW + seconds(60)},
+        {"child": child_job(), "pod": running(deadline=NOW + seconds(60))},
         "Attempt 1 of 4 runs on node-1 since 2030-01-31T12:00:01Z.",
         ("12:01:00", "the attempt is stopped (activeDeadlineSeconds)"),
         [

@@ -111,6 +111,22 @@ def test_a_scheduler_that_says_much_fits_the_status() -> None:
     assert message.endswith("(pendingDeadlineSeconds).")
 
 
+def test_a_pod_that_cannot_start_is_given_up_by_its_node_if_that_is_sooner() -> None:
+    stuck = msgspec.structs.replace(waiting("ErrImagePull", "no such image"), deadline=LATER)
+    decision = decide(see(background_job(), child_job(), stuck), CONFIG, NOW)
+    assert decision.status.message == (
+        "Attempt 1 of 4 cannot start: no such image. "
+        "It is given up at 2030-01-31T12:00:10Z (activeDeadlineSeconds)."
+    )
+    assert decide(see(background_job(), child_job(), stuck), CONFIG, LATER).stop is None
+
+
+def test_a_node_that_gives_nothing_up_leaves_that_to_the_pending_deadline() -> None:
+    stuck = msgspec.structs.replace(waiting("ErrImagePull"), deadline=LATER)
+    decision = decide(see(background_job(), child_job(), stuck), CONFIG, NOW + seconds(600))
+    assert decision.stop == child_job()
+
+
 @pytest.mark.parametrize("stuck", [None, waiting("ImagePullBackOff")], ids=["no pod", "no image"])
 def test_an_attempt_that_never_starts_is_stopped_at_its_deadline(stuck: Pod | None) -> None:
     job, child = background_job(), child_job()
@@ -189,6 +205,28 @@ def test_an_attempt_that_never_started_fails_for_what_kept_it_from_it(
     assert status.attempts[0].reason is reason
     assert status.attempts[0].message == (
         f"did not start within 600 s (pendingDeadlineSeconds){why}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "why_waiting", "why"),
+    [
+        pytest.param(
+            Reason.STARTING, Waiting(reason="ErrImagePull", message="none"), ": none", id="seen"
+        ),
+        pytest.param(Reason.IMAGE_PULL_BACK_OFF, None, "", id="only the status tells"),
+    ],
+)
+def test_a_deadline_that_passes_before_the_start_is_told_with_what_kept_it_from_it(
+    shown: Reason, why_waiting: Waiting | None, why: str
+) -> None:
+    job = background_job(Status(reason=shown, job_ref=ref_to(child_job(), Status())), retries=0)
+    overran = failed(reason="DeadlineExceeded", started=None, waiting=why_waiting)
+    status = decide(see(job, child_job(), overran), CONFIG, NOW + seconds(10)).status
+    assert (status.phase, status.reason) == (Phase.FAILED, Reason.PENDING_DEADLINE_EXCEEDED)
+    assert status.attempts[0].reason is Reason.IMAGE_PULL_BACK_OFF
+    assert status.attempts[0].message == (
+        f"did not start within its deadline (activeDeadlineSeconds){why}"
     )
 
 

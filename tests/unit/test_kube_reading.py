@@ -171,3 +171,12 @@ def test_a_pod_was_told_to_end_where_it_got_time_to(
     raw = pod_json("Succeeded", terminated(0))
     raw["metadata"] |= grace_period
     assert reading.pod(raw).told_to_end is told
+
+
+def test_the_deadline_of_a_pod_counts_from_when_its_node_took_it() -> None:
+    raw = pod_json("Pending", startTime="2030-01-31T12:00:00Z")
+    assert reading.pod(raw).deadline is None
+    raw["spec"]["activeDeadlineSeconds"] = 60
+    assert reading.pod(raw).deadline == NOW + seconds(60)
+    del raw["status"]["startTime"]
+    assert reading.pod(raw).deadline is None

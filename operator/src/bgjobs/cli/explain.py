@@ -16,7 +16,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decide import decide
 from bgjobs.domain.observation import ChildJob, Observation, Pod
 from bgjobs.domain.policies.changes import attempts_allowed, clock
-from bgjobs.domain.policies.obstacles import CANNOT_START
+from bgjobs.domain.policies.obstacles import CANNOT_START, given_up_at
 from bgjobs.domain.queue_report import LEASE, QueueReport
 from bgjobs.domain.ranking import (
     AGED_START_EVERY,
@@ -62,8 +62,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     child: ChildJob | None = None
     pod: Pod | None = None
-    deadline: datetime | None = None
-    """When the pod is stopped if it still runs."""
     lease: Lease | None = None
     configuration: Configuration
     others: tuple[BackgroundJob, ...] = ()
@@ -406,12 +404,10 @@ def _next_of_attempt(facts: Facts, status: Status) -> Next | None:
         killed = facts.pod.to_be_gone_at if facts.pod else None
         return _at(killed, "its pod is killed if it has not ended")
     if status.phase is Phase.RUNNING:
-        return _at(facts.deadline, "the attempt is stopped (activeDeadlineSeconds)")
-    seconds = facts.job.spec.pending_deadline_seconds
-    if facts.child is None or not seconds:
-        return None
-    given_up = facts.child.created + timedelta(seconds=seconds)
-    return _at(given_up, "the attempt is given up (pendingDeadlineSeconds)")
+        deadline = facts.pod.deadline if facts.pod else None
+        return _at(deadline, "the attempt is stopped (activeDeadlineSeconds)")
+    limit = given_up_at(facts.job.spec, facts.child, facts.pod) if facts.child else None
+    return Next(time=limit[0], what=f"the attempt is given up ({limit[1]})") if limit else None
 
 
 def _at(time: datetime | None, what: str) -> Next | None:

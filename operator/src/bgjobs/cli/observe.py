@@ -81,7 +81,7 @@ def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> di
         lambda: api.pods(cluster, metadata.namespace, metadata.uid),
     )
     own = [pod for pod in pods or [] if reading.owner_uid(pod) == raw["metadata"]["uid"]]
-    return {"child": reading.child_job(raw), **(_pod(own[-1]) if own else {})}
+    return {"child": reading.child_job(raw), "pod": reading.pod(own[-1]) if own else None}
 
 
 def _gone(job: BackgroundJob) -> ChildJob:
@@ -97,13 +97,6 @@ def _gone(job: BackgroundJob) -> ChildJob:
         created=job.metadata.creation_timestamp,
         gone=True,
     )
-
-
-def _pod(raw: dict[str, Any]) -> dict[str, Any]:
-    started = raw["status"].get("startTime")
-    limit = raw["spec"].get("activeDeadlineSeconds")
-    deadline = reading.time(started) + timedelta(seconds=limit) if started and limit else None
-    return {"pod": reading.pod(raw), "deadline": deadline}
 
 
 def read_lease(raw: dict[str, Any]) -> Lease:

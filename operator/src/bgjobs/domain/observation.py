@@ -70,11 +70,18 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: str | None = None
     lost: bool = False
     """The node controller no longer hears from its node."""
+    deadline: datetime | None = None
+    """When its node ends it, whether it has started or not."""
     to_be_gone_at: datetime | None = None
     """When a pod that is being deleted has had its grace period."""
     told_to_end: bool = False
     """Whether it was deleted before it ended: what it ended with is then its answer to that."""
     gone: bool = False
+
+    @property
+    def overran(self) -> bool:
+        """Whether it was ended by its deadline."""
+        return self.reason == "DeadlineExceeded"
 
     @property
     def ended(self) -> bool:

@@ -80,7 +80,7 @@ def _pod_ending(pod: Pod) -> Ending:
         )
     if pod.disruption is not None:
         return _disrupted(pod.disruption)
-    if pod.reason == "DeadlineExceeded":
+    if pod.overran:
         return Ending(
             outcome=AttemptOutcome.FAILED,
             reason=Reason.DEADLINE_EXCEEDED,

@@ -1,7 +1,7 @@
 """Child Jobs and pods as the API server returns them, reduced to what decisions need."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bgjobs.domain.observation import ChildJob, Pod, PodPhase, Waiting
@@ -109,10 +109,17 @@ def pod(raw: dict[str, Any]) -> Pod:
         memory_limit=limits.get("memory"),
         # When a node falls silent, its pods' Ready alone is set to False.
         lost=ready == "False" and containers_ready == "True",
+        deadline=_deadline(raw),
         to_be_gone_at=_time_or_none(metadata.get("deletionTimestamp")),
         # What is deleted after it has ended gets no time to end.
         told_to_end=metadata.get("deletionGracePeriodSeconds", 0) > 0,
     )
+
+
+def _deadline(raw: dict[str, Any]) -> datetime | None:
+    limit = raw["spec"].get("activeDeadlineSeconds")
+    counts_from = _time_or_none(raw.get("status", {}).get("startTime"))
+    return counts_from + timedelta(seconds=limit) if counts_from and limit else None
 
 
 def _time_or_none(text: str | None) -> datetime | None:

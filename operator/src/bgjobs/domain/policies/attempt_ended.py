@@ -75,7 +75,7 @@ def _end(seen: Observation, child: ChildJob, now: datetime) -> Ending | None:
     """
     pod = seen.pod
     if _has_succeeded(seen, child) or not (child.deleting or child.gone):
-        return ending(child, pod)
+        return _never_started(seen) if _overran_unstarted(seen) else ending(child, pod)
     if child.gone and (pod is None or pod.ended or pod.gone):
         return _stopped(seen, child, now)
     return None
@@ -89,6 +89,14 @@ def _has_succeeded(seen: Observation, child: ChildJob) -> bool:
         return True
     too_late = child.deleted_at and pod.finished and pod.finished > child.deleted_at
     return not (pod.told_to_end or too_late)
+
+
+def _overran_unstarted(seen: Observation) -> bool:
+    """Whether its node ended an attempt whose pod could not start: that counts as running time."""
+    pod = seen.pod
+    if pod is None or not pod.overran or pod.started is not None:
+        return False
+    return obstacle(seen) is not None or seen.job.status.reason in CANNOT_START
 
 
 def _stopped(seen: Observation, child: ChildJob, now: datetime) -> Ending:
@@ -118,11 +126,13 @@ def _took(seen: Observation, now: datetime) -> str:
 
 
 def _never_started(seen: Observation) -> Ending:
-    """The end of an attempt that ran into the pending deadline, with what kept it from starting."""
+    """The end of an attempt that ran into a deadline, with what kept it from starting."""
     shown = seen.job.status.reason
     reason = shown if shown in CANNOT_START else Reason.PENDING_DEADLINE_EXCEEDED
     reason, why = obstacle(seen) or (reason, "")
     limit = f"{seen.job.spec.pending_deadline_seconds} s (pendingDeadlineSeconds)"
+    if seen.pod is not None and seen.pod.overran:
+        limit = "its deadline (activeDeadlineSeconds)"
     message = f"did not start within {limit}" + (f": {why}" if why else "")
     return _ending(AttemptOutcome.FAILED, reason, cut(message, MAX_QUOTED_CHARACTERS))
 

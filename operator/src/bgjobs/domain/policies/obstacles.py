@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from bgjobs.domain.observation import Observation, Pod, PodPhase
-from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Reason, cut
+from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
+from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Reason, Spec, cut
 
 _WAITING_REASONS = {
     "Unschedulable": Reason.UNSCHEDULABLE,
@@ -36,6 +36,20 @@ def obstacle(seen: Observation) -> tuple[Reason, str] | None:
     if waiting is None or waiting.reason not in _WAITING_REASONS:
         return None
     return _WAITING_REASONS[waiting.reason], _quoted(waiting.message or waiting.reason)
+
+
+def given_up_at(spec: Spec, child: ChildJob, pod: Pod | None) -> tuple[datetime, str] | None:
+    """When an attempt that does not start is ended, and the field of the spec that says so."""
+    limits = []
+    if spec.pending_deadline_seconds:
+        limits.append((pending_until(spec, child), "pendingDeadlineSeconds"))
+    if pod is not None and pod.deadline is not None:
+        limits.append((pod.deadline, "activeDeadlineSeconds"))
+    return min(limits, default=None)
+
+
+def pending_until(spec: Spec, child: ChildJob) -> datetime:
+    return child.created + timedelta(seconds=spec.pending_deadline_seconds)
 
 
 def may_lack_volumes(pod: Pod) -> bool:

@@ -15,7 +15,7 @@ from bgjobs.domain.policies.changes import (
     observed,
     ref_to,
 )
-from bgjobs.domain.policies.obstacles import lost_node, obstacle
+from bgjobs.domain.policies.obstacles import given_up_at, lost_node, obstacle, pending_until
 from bgjobs.domain.resource import Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
@@ -38,12 +38,12 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if known := obstacle(seen):
         reason, why = known
         message = f"{number} cannot start: {why}."
-    limit = timedelta(seconds=seen.job.spec.pending_deadline_seconds)
-    if not limit:
-        return Decision(status=because(status, reason, message))
-    deadline = seen.child.created + limit
-    message = f"{message} It is given up at {clock(deadline)} (pendingDeadlineSeconds)."
+    if limit := given_up_at(seen.job.spec, seen.child, seen.pod):
+        message = f"{message} It is given up at {clock(limit[0])} ({limit[1]})."
     status = because(status, reason, message)
+    if not seen.job.spec.pending_deadline_seconds:
+        return Decision(status=status)
+    deadline = pending_until(seen.job.spec, seen.child)
     if now < deadline:
         return Decision(status=status, look_again_at=deadline)
     # The reason is written before the deletion, or a crash in between would forget it.
