@@ -89,6 +89,9 @@ def test_a_pod_that_cannot_start_says_why_and_fails_for_that_reason(
     [attempt] = status["attempts"]
     assert attempt["reason"] == reason
     assert said in attempt["message"]
+    mend, *_, run_again = explained(namespace, name)["remedies"]
+    assert mend["kubectl"].startswith(("kubectl edit configmap", "kubectl get secrets"))
+    assert run_again["bgjob"] == f"kubectl bgjob retry {name} -n {namespace}"
     assert kubectl("get", "pods", "-n", namespace, "-l", _of(kubectl, name), "-o", "name") == ""
 
 

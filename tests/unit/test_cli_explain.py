@@ -433,6 +433,35 @@ def test_a_job_is_explained(
     assert commands(explanation) == changed_by
 
 
+def could_not_start(reason: Reason) -> Status:
+    status = ended(Reason.PENDING_DEADLINE_EXCEEDED, "Attempt 1 of 1 did not start.")
+    return msgspec.structs.replace(status, attempts=(attempt(reason=reason),))
+
+
+@pytest.mark.parametrize(
+    ("reason", "mend"),
+    [
+        (Reason.IMAGE_PULL_BACK_OFF, [EDIT.format("bgjobs-runtimes")]),
+        (Reason.UNSCHEDULABLE, [EDIT.format("bgjobs-runtimes")]),
+        (Reason.CONFIGURATION_INVALID, [EDIT.format("bgjobs-runtimes")]),
+        (
+            Reason.CONTAINER_CONFIG_ERROR,
+            ["kubectl get secrets,configmaps -n shop", EDIT.format("bgjobs-runtimes")],
+        ),
+        (Reason.QUOTA_EXCEEDED, ["kubectl describe resourcequota -n shop"]),
+        (
+            Reason.PENDING_DEADLINE_EXCEEDED,
+            [f'{PATCH} \'{{"spec":{{"pendingDeadlineSeconds":1200}}}}\''],
+        ),
+    ],
+)
+def test_what_kept_a_job_from_starting_is_mended_before_it_is_run_again(
+    reason: Reason, mend: list[str]
+) -> None:
+    explanation = explained(background_job(could_not_start(reason)))
+    assert commands(explanation) == [*mend, *RETRY]
+
+
 def test_a_job_that_waited_long_has_a_claim_to_fourth_starts() -> None:
     others = tuple(other(name, priority=Priority.HIGH) for name in "abcd")
     job = background_job(created=NOW - seconds(301), priority=Priority.LOW)

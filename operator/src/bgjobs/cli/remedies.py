@@ -173,7 +173,7 @@ def remedies(status: Status, commands: Commands, holds: Holds) -> tuple[Remedy, 
             names = holds.problems or {RUNTIMES: ""}
             return tuple(commands.edit(name, f"mend ConfigMap {name}") for name in names)
         case Reason.QUOTA_EXCEEDED:
-            return (commands.look("see what uses the quota up", "describe", "resourcequota"),)
+            return _so_that_it_starts(status.reason, commands, holds)
         case Reason.ADOPTION_CONFLICT:
             name = child_job_name(
                 job.metadata.name, job.metadata.uid, status.run, status.next_attempt
@@ -181,31 +181,41 @@ def remedies(status: Status, commands: Commands, holds: Holds) -> tuple[Remedy, 
             what = "delete the other Job, if nobody needs it"
             return (commands.look(what, "delete", "job", name),)
         case Reason.UNSCHEDULABLE:
-            what = f"change what runtime {holds.runtime} asks of a node"
-            return (
-                commands.describe_pod(),
-                commands.edit(RUNTIMES, what),
-                commands.begin_again(),
-            )
-        case Reason.IMAGE_PULL_BACK_OFF:
-            return (
-                commands.edit(RUNTIMES, f"mend the image of runtime {holds.runtime}"),
-                commands.begin_again(),
-            )
-        case Reason.CONTAINER_CONFIG_ERROR:
-            return (
-                commands.look(
-                    "see which there are, and create what is missing", "get", "secrets,configmaps"
-                ),
-                commands.edit(RUNTIMES, f"or change what runtime {holds.runtime} refers to"),
-                commands.begin_again(),
-            )
+            mend = _so_that_it_starts(status.reason, commands, holds)
+            return (commands.describe_pod(), *mend, commands.begin_again())
+        case Reason.IMAGE_PULL_BACK_OFF | Reason.CONTAINER_CONFIG_ERROR:
+            mend = _so_that_it_starts(status.reason, commands, holds)
+            return (*mend, commands.begin_again())
         case Reason.NODE_UNREACHABLE:
             return (commands.give_up_node(holds.node or "NODE"),)
         case Reason.RUNNING:
             return (commands.logs("-f"), commands.cancel())
         case _:
             return (commands.describe_pod(),)
+
+
+def _so_that_it_starts(
+    reason: Reason | None, commands: Commands, holds: Holds
+) -> tuple[Remedy, ...]:
+    """What mends that an attempt could not start, for this reason."""
+    runtime = holds.runtime
+    match reason:
+        case Reason.QUOTA_EXCEEDED:
+            return (commands.look("see what uses the quota up", "describe", "resourcequota"),)
+        case Reason.UNSCHEDULABLE:
+            return (commands.edit(RUNTIMES, f"change what runtime {runtime} asks of a node"),)
+        case Reason.IMAGE_PULL_BACK_OFF:
+            return (commands.edit(RUNTIMES, f"mend the image of runtime {runtime}"),)
+        case Reason.CONTAINER_CONFIG_ERROR:
+            what = "see which there are, and create what is missing"
+            return (
+                commands.look(what, "get", "secrets,configmaps"),
+                commands.edit(RUNTIMES, f"or change what runtime {runtime} refers to"),
+            )
+        case Reason.CONFIGURATION_INVALID:
+            return (commands.edit(RUNTIMES, f"change what runtime {runtime} asks for"),)
+    twice = commands.patch(pendingDeadlineSeconds=2 * commands.job.spec.pending_deadline_seconds)
+    return (Remedy(what="give it more time to start", kubectl=twice),)
 
 
 def _queued(commands: Commands, holds: Holds) -> tuple[Remedy, ...]:
@@ -244,6 +254,10 @@ def _after_the_end(status: Status, commands: Commands, holds: Holds) -> tuple[Re
         case Reason.DEADLINE_EXCEEDED:
             twice = commands.patch(activeDeadlineSeconds=2 * holds.deadline_seconds)
             first = Remedy(what="give it more time", kubectl=twice)
+        case Reason.PENDING_DEADLINE_EXCEEDED:
+            kept_by = status.attempts[-1].reason if status.attempts else None
+            mend = _so_that_it_starts(kept_by, commands, holds)
+            return (*mend, commands.retry("then run it again"))
         case Reason.NOT_IN_IMAGE:
             what = f"give runtime {runtime} an image that has the class"
             first = commands.edit(RUNTIMES, what)
