@@ -51,6 +51,29 @@ def test_nothing_starts_beside_a_pod_whose_job_was_deleted_while_no_operator_ran
     assert outcomes == ["JobDeleted", "Succeeded"]
 
 
+def test_nothing_starts_beside_a_pod_whose_job_was_deleted_without_it(
+    jobs: Jobs, name: str, operator: Operator
+) -> None:
+    uid = submit(jobs, name, pods=[_HANGS, _SUCCEEDS], backoff=_AT_ONCE)
+    wait(jobs, name, phase("Running"))
+    [child], [pod] = child_jobs(jobs, uid), pods(jobs, uid)
+    path = f"{jobs_path(jobs)}/{child['metadata']['name']}?propagationPolicy=Orphan"
+    assert api.request(jobs.server, "DELETE", path).status == 200
+    end_it = f"kubectl delete pod {pod['metadata']['name']} -n {jobs.namespace}"
+    wait(jobs, name, lambda job: job["status"]["message"].endswith(end_it))
+    operating.kill(operator)
+    _set_status(jobs, name, phase="Pending", reason="Queued", jobRef=None)
+    operating.start(operator)
+    wait(jobs, name, lambda job: job["status"].get("jobRef", {}).get("attempt") == 1)
+    assert child_jobs(jobs, uid) == []
+
+    path = f"{pods_path(jobs)}/{pod['metadata']['name']}"
+    assert api.request(jobs.server, "DELETE", path).status == 200
+    status = wait_finished(jobs, name)["status"]
+    outcomes = [attempt["outcome"] for attempt in status["attempts"]]
+    assert outcomes == ["JobDeleted", "Succeeded"]
+
+
 def test_a_status_that_is_set_back_is_brought_forward_by_the_child_jobs_that_are_there(
     jobs: Jobs, name: str
 ) -> None:

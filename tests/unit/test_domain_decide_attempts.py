@@ -322,6 +322,18 @@ def test_an_attempt_on_a_silent_node_says_how_to_give_it_up(
         )
 
 
+def test_a_pod_whose_job_was_deleted_without_it_goes_on_and_is_ended_by_hand() -> None:
+    child, left = child_job(gone=True), running(is_orphan=True)
+    for job, want in (
+        (background_job(), Reason.RUNNING),
+        (background_job(cancelled=True), Reason.CANCELLING),
+        (background_job(suspend=True), Reason.SUSPENDED),
+    ):
+        decision = decide(see(job, child, left), CONFIG, NOW)
+        assert (decision.status.reason, decision.start) == (want, None)
+        assert decision.status.message.endswith("kubectl delete pod stock-1-1-abcde -n shop")
+
+
 # What follows from how an attempt ended.
 
 

@@ -180,3 +180,15 @@ def test_the_deadline_of_a_pod_counts_from_when_its_node_took_it() -> None:
     assert reading.pod(raw).deadline == NOW + seconds(60)
     del raw["status"]["startTime"]
     assert reading.pod(raw).deadline is None
+
+
+def test_a_pod_whose_job_was_deleted_without_it_is_still_that_jobs() -> None:
+    raw = pod_json()
+    del raw["metadata"]["ownerReferences"]
+    raw["metadata"]["labels"] |= {
+        "batch.kubernetes.io/controller-uid": "job-1-1",
+        "batch.kubernetes.io/job-name": "stock-1-1",
+    }
+    pod = reading.pod(raw)
+    assert (pod.owner_uid, pod.owner_name, pod.is_orphan) == ("job-1-1", "stock-1-1", True)
+    assert not reading.pod(pod_json()).is_orphan

@@ -164,6 +164,15 @@ def test_a_child_job_that_is_gone_is_not_revived_by_an_older_list() -> None:
     assert views.child(UID) == child_job(gone=True)
 
 
+def test_a_pod_whose_job_was_deleted_without_it_puts_that_in_doubt() -> None:
+    views = Views()
+    views.put_child(UID, child_job())
+    views.put_pod(UID, running())
+    assert not views.is_doubted(UID, Doubt.CHILD)
+    assert views.put_pod(UID, msgspec.structs.replace(newer(running()), is_orphan=True))
+    assert views.is_doubted(UID, Doubt.CHILD)
+
+
 def test_a_pod_that_is_gone_keeps_what_it_did_and_puts_its_job_in_doubt() -> None:
     views = Views()
     views.put_pod(UID, running())

@@ -74,14 +74,18 @@ def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> di
     )
     if raw is None:
         return {}
-    if not raw or reading.owner_uid(raw) != metadata.uid:
-        return {"child": _gone(job)} if status.job_ref else {}
+    if raw and reading.owner_uid(raw) == metadata.uid:
+        child = reading.child_job(raw)
+    elif status.job_ref:
+        child = _gone(job)
+    else:
+        return {}
     pods = unreadable.ask(
         f"pods in namespace {metadata.namespace}",
         lambda: api.pods(cluster, metadata.namespace, metadata.uid),
     )
-    own = [pod for pod in pods or [] if reading.owner_uid(pod) == raw["metadata"]["uid"]]
-    return {"child": reading.child_job(raw), "pod": reading.pod(own[-1]) if own else None}
+    own = [pod for pod in pods or [] if reading.job_uid(pod) == child.uid]
+    return {"child": child, "pod": reading.pod(own[-1]) if own else None}
 
 
 def _gone(job: BackgroundJob) -> ChildJob:

@@ -133,7 +133,7 @@ class Observer:
         async for raw in self._api.every(
             paths.pods(job.metadata.namespace), labelSelector=selector
         ):
-            if reading.owner_uid(raw) == child.uid:
+            if reading.job_uid(raw) == child.uid:
                 found = True
                 if pod := reading.or_none(reading.pod, raw):
                     self._views.put_pod(job.metadata.uid, pod)

@@ -166,7 +166,7 @@ class Resync:
             return
         selector = f"{labels.UID}={found.owner_uid}"
         async for raw in self._api.every(paths.pods(found.namespace), labelSelector=selector):
-            if reading.owner_uid(raw) == child.uid:
+            if reading.job_uid(raw) == child.uid:
                 await self._log_tails.read(
                     attempt, paths.log(found.namespace, raw["metadata"]["name"])
                 )

@@ -53,6 +53,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     resource_version: str
     owner_uid: str | None
     owner_name: str | None = None
+    is_orphan: bool = False
+    """Whether its Job was deleted without it."""
     run: int
     attempt: int
     phase: PodPhase

@@ -29,6 +29,11 @@ def _owner(raw: dict[str, Any]) -> dict[str, Any]:
     return next((owner for owner in owners if owner.get("controller")), {})
 
 
+def job_uid(raw: dict[str, Any]) -> str | None:
+    """The uid of the Job that a pod is of, also where that was deleted without the pod."""
+    return owner_uid(raw) or raw["metadata"].get("labels", {}).get(labels.JOB_UID)
+
+
 def child_of(raw: dict[str, Any], uid: str) -> ChildJob | None:
     """The child Job, unless it is no BackgroundJob's, or another one's than that of the uid."""
     if owner_uid(raw) != uid or raw["metadata"].get("labels", {}).get(labels.UID) != uid:
@@ -83,8 +88,9 @@ def pod(raw: dict[str, Any]) -> Pod:
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        owner_uid=owner_uid(raw),
-        owner_name=_owner(raw).get("name"),
+        owner_uid=job_uid(raw),
+        owner_name=_owner(raw).get("name") or metadata["labels"].get(labels.JOB_NAME),
+        is_orphan=owner_uid(raw) is None,
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
         phase=PodPhase(status.get("phase", "Pending")),

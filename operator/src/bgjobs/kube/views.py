@@ -100,7 +100,7 @@ class Views:
             self._children[uid] = child
 
     def put_pod(self, uid: str, pod: Pod) -> bool:
-        """Keeps the newest pod of the latest attempt; labels alone make no pod ours.
+        """Keeps the newest pod of the latest attempt, and of its child Job alone.
 
         Whether that is news: more than another resourceVersion.
         """
@@ -113,6 +113,8 @@ class Views:
         if old is not None and _age(pod) < _age(old):
             return False
         self._pods[uid] = kept = _remembering(pod, old)
+        if kept.is_orphan and not (old and old.is_orphan):
+            self.doubt(uid, Doubt.CHILD)  # its Job was deleted without it
         version = kept.resource_version
         return old is None or kept != msgspec.structs.replace(old, resource_version=version)
 

@@ -73,5 +73,21 @@ def lost_node(seen: Observation, now: datetime) -> str | None:
     )
 
 
+def orphan(seen: Observation) -> str | None:
+    """What to say and do about a pod whose Job was deleted without it; None where it was not."""
+    pod = seen.pod
+    if pod is None or not pod.is_orphan or pod.ended or pod.gone or pod.told_to_end:
+        return None
+    return (
+        f"Attempt {pod.attempt} goes on although its Job was deleted, so no other is started. To "
+        f"end it: kubectl delete pod {pod.name} -n {seen.job.metadata.namespace}"
+    )
+
+
+def out_of_reach(seen: Observation, now: datetime) -> str | None:
+    """Why deleting the child Job does not end its pod, and what does; None where it may."""
+    return lost_node(seen, now) or orphan(seen)
+
+
 def _quoted(text: str) -> str:
     return cut(text, MAX_QUOTED_CHARACTERS).rstrip(". ")

@@ -16,7 +16,7 @@ from bgjobs.domain.policies.changes import (
     told_to_end_for_suspend,
     waiting,
 )
-from bgjobs.domain.policies.obstacles import lost_node
+from bgjobs.domain.policies.obstacles import out_of_reach
 from bgjobs.domain.resource import BackgroundJob, Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
@@ -33,7 +33,7 @@ def cancel(seen: Observation, _: Configuration, now: datetime) -> Decision | Non
         status = finished(seen.job, observed(seen.job), Reason.CANCELLED, message, now)
         event = Event(type=EventType.NORMAL, reason=str(status.phase), message=message)
         return Decision(status=status, urgent=True, event=event)
-    message = lost_node(seen, now) or (
+    message = out_of_reach(seen, now) or (
         f"Being cancelled{why}: attempt {seen.child.attempt} is told to end, "
         "and killed if it does not within its grace period."
     )
@@ -55,7 +55,7 @@ def suspend(seen: Observation, _: Configuration, now: datetime) -> Decision | No
         message = "Suspended: set spec.suspend to false to go on."
         until = seen.job.status.next_attempt_time
         return Decision(status=waiting(seen.job, Reason.SUSPENDED, message, until))
-    message = lost_node(seen, now) or (
+    message = out_of_reach(seen, now) or (
         f"Being suspended: attempt {seen.child.attempt} is told to end."
     )
     status = because(_told_to_end(seen.job, seen.child, now), Reason.SUSPENDED, message)

@@ -15,7 +15,7 @@ from bgjobs.domain.policies.changes import (
     observed,
     ref_to,
 )
-from bgjobs.domain.policies.obstacles import given_up_at, lost_node, obstacle, pending_until
+from bgjobs.domain.policies.obstacles import given_up_at, lost_node, obstacle, orphan, pending_until
 from bgjobs.domain.resource import Reason, Status
 
 _LOOK_AGAIN_AFTER = timedelta(seconds=1)
@@ -28,7 +28,11 @@ def under_way(seen: Observation, _: Configuration, now: datetime) -> Decision | 
     if lost := lost_node(seen, now):
         return Decision(status=because(status, Reason.NODE_UNREACHABLE, lost))
     if seen.child.deleting or seen.child.gone:
-        return Decision(status=seen.job.status, look_again_at=now + _LOOK_AGAIN_AFTER)
+        told = seen.job.status
+        if alone := orphan(seen):
+            has_started = seen.pod is not None and seen.pod.started is not None
+            told = because(status, Reason.RUNNING if has_started else Reason.STARTING, alone)
+        return Decision(status=told, look_again_at=now + _LOOK_AGAIN_AFTER)
     number = f"Attempt {seen.child.attempt} of {attempts_allowed(seen.job.spec, status)}"
     if seen.pod is not None and seen.pod.phase is not PodPhase.PENDING:
         since = f" since {clock(seen.pod.started)}" if seen.pod.started else ""
