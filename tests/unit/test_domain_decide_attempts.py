@@ -301,6 +301,10 @@ def test_a_pod_without_its_volumes_says_what_it_was_told(of_child: Pod, reason: 
     [
         pytest.param(running(lost=True), True, id="the node controller says so"),
         pytest.param(running(to_be_gone_at=NOW), True, id="it outlives its grace period by far"),
+        pytest.param(
+            pod(PodPhase.PENDING, node_name="node-1", to_be_gone_at=NOW), True, id="it never began"
+        ),
+        pytest.param(pod(PodPhase.PENDING, to_be_gone_at=NOW), False, id="it has no node"),
         pytest.param(running(to_be_gone_at=LATER), False, id="it may still be ending"),
         pytest.param(running(), False, id="it runs"),
         pytest.param(running(lost=True, gone=True), False, id="it is gone"),

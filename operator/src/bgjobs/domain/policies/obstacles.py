@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bgjobs.domain.observation import ChildJob, Observation, Pod, PodPhase
+from bgjobs.domain.observation import ChildJob, Observation, Pod
 from bgjobs.domain.resource import MAX_QUOTED_CHARACTERS, Reason, Spec, cut
 
 _WAITING_REASONS = {
@@ -61,7 +61,7 @@ def may_lack_volumes(pod: Pod) -> bool:
 def lost_node(seen: Observation, now: datetime) -> str | None:
     """What to say and do about a node that has fallen silent; None where it has not."""
     pod = seen.pod
-    if pod is None or pod.gone or pod.phase is not PodPhase.RUNNING:
+    if pod is None or pod.gone or pod.ended or pod.node_name is None:
         return None
     overdue = pod.to_be_gone_at is not None and now > pod.to_be_gone_at + _KILLED_WITHIN
     if not (pod.lost or overdue):
