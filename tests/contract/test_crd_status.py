@@ -18,6 +18,7 @@ _FIRST_ATTEMPT = {
     "exitCode": 1,
     "reason": "Error",
     "message": "ValueError: no such warehouse",
+    "endedAs": "Failed",
     "resources": {
         "peakMemoryBytes": 20_000_000,
         "cpuSeconds": 0.25,

@@ -6,8 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
-from tests.unit.builders import NOW, UID, attempt, background_job, seconds
+from tests.unit.builders import (
+    CONFIG,
+    NOW,
+    UID,
+    after,
+    attempt,
+    background_job,
+    child_job,
+    failed,
+    seconds,
+    see,
+)
 
+from bgjobs.domain.decide import decide
 from bgjobs.domain.resource import (
     AttemptError,
     AttemptOutcome,
@@ -88,6 +100,30 @@ def test_an_attempt_says_whether_it_ended_its_run(engine: sa.Engine) -> None:
     assert read(engine, ATTEMPTS, "ended_as") == [None, "Failed"]
     write(engine, tried(1, 1, 2))
     assert read(engine, ATTEMPTS, "ended_as") == [None, "Failed"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "allowlist", "want"),
+    [
+        pytest.param({"cancelled": True}, CONFIG.allowlist, "Cancelled", id="cancelled"),
+        pytest.param({}, {}, "Rejected", id="rejected"),
+    ],
+)
+@pytest.mark.parametrize("is_late", [False, True], ids=["each state", "the last state alone"])
+def test_a_run_that_ended_while_it_backed_off_has_ended_so_after_a_retry_too(
+    engine: sa.Engine, spec: dict[str, Any], allowlist: Any, want: str, is_late: bool
+) -> None:
+    config = msgspec.structs.replace(CONFIG, allowlist=allowlist)
+    now = NOW + seconds(5)
+    job = background_job()
+    job = after(job, decide(see(job, child_job(), failed()), CONFIG, now), **spec)
+    ended = after(job, decide(see(job), config, now), cancelled=False, retry_requests=1)
+    again = after(ended, decide(see(ended), CONFIG, now))
+    assert again.status.run == 2
+    write(engine, *([again] if is_late else [job, ended, again]))
+    assert read(engine, ATTEMPTS, "ended_as") == [want]
+    MirrorWriter(engine).tend()
+    assert read(engine, ROLLUPS, "failed", "cancelled") == [(0, want == "Cancelled")]
 
 
 def test_a_log_is_kept_without_its_secrets(engine: sa.Engine) -> None:

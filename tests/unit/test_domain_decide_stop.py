@@ -267,7 +267,9 @@ def test_a_rerun_keeps_the_history_and_starts_its_counts_anew() -> None:
     job = finished_job(retry_requests=1, retries=3)
     status = decide(see(job), CONFIG, LATER).status
     assert (status.run, status.next_attempt) == (2, 1)
-    assert (status.attempts, status.attempts_total) == (job.status.attempts, 1)
+    [last] = job.status.attempts
+    assert status.attempts == (msgspec.structs.replace(last, ended_as=Phase.FAILED),)
+    assert status.attempts_total == 1
     assert (status.retries_used, status.disruptions, status.deferrals) == (0, 0, 0)
     assert (status.start_time, status.completion_time) == (None, None)
     assert (status.run_seconds, status.result) == (None, None)
@@ -331,6 +333,14 @@ def test_the_run_after_such_a_number_is_the_second() -> None:
     job = background_job(retries=0, retry_requests=3)
     job = after(job, decide(see(job, child_job(), failed()), CONFIG, LATER), retry_requests=4)
     assert decide(see(job), CONFIG, LATER).status.run == 2
+
+
+def test_of_a_run_without_attempts_no_earlier_one_tells_the_end() -> None:
+    job = finished_job(retry_requests=1)
+    job = after(job, decide(see(job), CONFIG, LATER), cancelled=True)
+    job = after(job, decide(see(job), CONFIG, LATER), cancelled=False, retry_requests=2)
+    status = decide(see(job), CONFIG, LATER).status
+    assert (status.run, [each.ended_as for each in status.attempts]) == (3, [Phase.FAILED])
 
 
 def test_a_rejected_job_runs_once_it_is_allowed_and_retried() -> None:

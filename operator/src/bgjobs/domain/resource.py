@@ -239,6 +239,8 @@ class Attempt(_Data, frozen=True):
     resources: Resources | None = None
     error: AttemptError | None = None
     log_tail: str | None = None
+    ended_as: Phase | None = None
+    """The phase in which it ended its run, told once another run is asked for."""
 
 
 class JobRef(_Data, frozen=True):

@@ -129,7 +129,7 @@ def _ended_as(job: BackgroundJob, attempt: Attempt, after: Attempt | None) -> st
         return None
     if attempt.run == status.run:
         return str(status.phase) if status.finished else None
-    return str(_ENDS.get(attempt.outcome, Phase.FAILED))
+    return str(attempt.ended_as or _ENDS.get(attempt.outcome, Phase.FAILED))
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:

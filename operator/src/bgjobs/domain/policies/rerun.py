@@ -9,7 +9,7 @@ from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import because, condition, observed
-from bgjobs.domain.resource import MAX_RUN, Reason
+from bgjobs.domain.resource import MAX_RUN, Attempt, Reason, Status
 
 
 def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
@@ -26,6 +26,7 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
         conditions=with_condition(status.conditions, new),
         observed_start_requests=job.spec.start_requests,
         run=run,
+        attempts=_with_its_end(status),
         retries_used=0,
         disruptions=0,
         deferrals=0,
@@ -38,3 +39,14 @@ def rerun(seen: Observation, _: Configuration, now: datetime) -> Decision | None
     event = Event(type=EventType.NORMAL, reason="RetryRequested", message=message)
     queued = because(restarted, Reason.QUEUED, message)
     return Decision(status=queued, urgent=True, event=event, look_again_at=now)
+
+
+def _with_its_end(status: Status) -> tuple[Attempt, ...]:
+    """The attempts, the run's last one with the phase in which the run has ended.
+
+    Its outcome does not tell: the run may have been cancelled or rejected while it waited.
+    """
+    if status.next_attempt == 1:
+        return status.attempts
+    *before, last = status.attempts
+    return (*before, msgspec.structs.replace(last, ended_as=status.phase))
