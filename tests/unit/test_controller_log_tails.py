@@ -125,6 +125,53 @@ async def test_a_kubelet_that_hangs_holds_up_no_other_log_for_long(
     assert await kept_of(b"", None) == {}
 
 
+class LinesApi(Api):
+    """A log of these lines."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+        self.requests = 0
+
+    async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
+        assert path == _PATH
+        self.requests += 1
+        yield b""
+        for line in self._lines[-int(params["tailLines"]) :]:
+            yield line
+
+
+@pytest.mark.parametrize(
+    ("lines", "want_lines", "want_requests"),
+    [
+        pytest.param([b"x" * 99 + b"\n"] * 1000, 163, 1, id="a few lines are enough"),
+        pytest.param([b"x" * 39 + b"\n"] * 1000, 409, 2, id="short lines"),
+        pytest.param([b"\n"] * 20_000, 16_384, 2, id="the shortest lines"),
+        pytest.param([b"x" * 39 + b"\n"] * 300, 300, 2, id="all there is"),
+        pytest.param([b"x" * 39 + b"\n"] * 100, 100, 1, id="all there is, at once"),
+    ],
+)
+@pytest.mark.parametrize("is_followed", [True, False])
+async def test_the_last_16_kib_are_kept_in_whole_lines_however_short_they_are(
+    lines: list[bytes], want_lines: int, want_requests: int, is_followed: bool
+) -> None:
+    api, mirror = LinesApi(lines), Mirror()
+    tails, pod = LogTails(api, mirror), running()
+    if is_followed:
+        await tails.follow("shop", pod)
+        tails.keep(UID, "shop", pod)
+        assert (tails.tail(pod.uid) or "").encode() == b"".join(lines[-want_lines:])
+    else:
+        await tails.read((UID, 1, 1), _PATH)
+        assert api.requests == want_requests
+    assert mirror.logs == {(UID, 1, 1): b"".join(lines[-want_lines:])}
+
+
+async def test_the_rest_of_a_value_whose_name_was_cut_off_is_not_kept() -> None:
+    line = b"password=" + b"x" * 1000 + b"\n"
+    [kept] = (await kept_of(b"", line * 20)).values()
+    assert kept == line * 16
+
+
 async def test_logs_to_keep_are_read_behind_what_goes_on() -> None:
     mirror = Mirror()
     tails = LogTails(FakeApi(b"", b"out\n"), mirror)

@@ -24,6 +24,7 @@ _KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAK\n-----END RSA PRIVATE KEY
         ("key AKIAIOSFODNN7EXAMPLE used", "key [redacted] used"),
         (f"a\n{_KEY}\nb", "a\n[redacted] RSA PRIVATE KEY-----\nb"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", "[redacted]"),
+        ("IBAAK\n-----END RSA PRIVATE KEY-----\nb", "[redacted]-----\nb"),
     ],
 )
 def test_a_secret_is_taken_out(said: str, kept: str) -> None:
@@ -39,6 +40,7 @@ def test_a_secret_is_taken_out(said: str, kept: str) -> None:
         "keyboard: 3 left",
         "a=1, b=2",
         "user@host:~/shop",
+        "a\n-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\nb",
     ],
 )
 def test_everything_else_is_kept(said: str) -> None:

@@ -6,6 +6,7 @@ otherwise it is read once its end is recorded, at the latest before its child Jo
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from bgjobs.domain.observation import Pod
@@ -14,6 +15,8 @@ from bgjobs.kube.api import REQUEST_ERRORS, Api, in_words
 from bgjobs.mirror.writer import AttemptKey, MirrorWriter
 
 _MAX_BYTES = 16 * 1024
+_FEW_LINES = 200
+"""Most logs' last ones are 16 KiB, or all there are; a log can only be asked for by its lines."""
 _MAX_FOLLOWED = 16
 _OPENED_WITHIN_SECONDS = 2.0
 _READ_WITHIN_SECONDS = 10.0
@@ -95,20 +98,32 @@ class LogTails:
         tail = b""
         try:
             async with asyncio.timeout(within_seconds):
-                async for chunk in self._api.stream(path, tailLines="200"):
-                    tail = (tail + chunk)[-_MAX_BYTES:]
+                async for end in self._ends(path, tailLines=str(_FEW_LINES)):
+                    tail = end
+                if len(tail) <= _MAX_BYTES and tail.count(b"\n") >= _FEW_LINES:
+                    longer = tail
+                    async for end in self._ends(path, tailLines=str(_MAX_BYTES)):
+                        longer = end
+                    tail = longer
         except REQUEST_ERRORS as error:
             logger.info("%s is read no further: %s", path, in_words(error))
         return tail
 
+    async def _ends(self, path: str, **params: str) -> AsyncIterator[bytes]:
+        """The end of the log so far, one byte longer where it is cut, as it grows."""
+        end = b""
+        async for chunk in self._api.stream(path, **params):
+            end = (end + chunk)[-_MAX_BYTES - 1 :]
+            yield end
+
     def _hand_over(self, attempt: AttemptKey, tail: bytes) -> None:
-        self._mirror.log_tail(attempt, tail)
+        self._mirror.log_tail(attempt, _last_lines(tail))
         self._kept[attempt] = None
         if len(self._kept) > _MOST_REMEMBERED:
             del self._kept[next(iter(self._kept))]
 
     def tail(self, pod_uid: str) -> str | None:
-        text = self._tails.get(pod_uid, b"").decode(errors="replace")
+        text = _last_lines(self._tails.get(pod_uid, b"")).decode(errors="replace")
         return text or None
 
     def forget(self, pod_uid: str) -> None:
@@ -123,10 +138,20 @@ class LogTails:
 
     async def _follow(self, path: str, pod_uid: str, opened: asyncio.Event) -> None:
         try:
-            async for chunk in self._api.stream(path, follow="true", tailLines="200"):
+            async for end in self._ends(path, follow="true", tailLines=str(_MAX_BYTES)):
                 opened.set()
-                self._tails[pod_uid] = (self._tails[pod_uid] + chunk)[-_MAX_BYTES:]
+                self._tails[pod_uid] = end
         except REQUEST_ERRORS as error:
             logger.info("%s is read no further: %s", path, in_words(error))
         finally:
             opened.set()
+
+
+def _last_lines(end: bytes) -> bytes:
+    """Of a log that was cut, without what is left of a line: that may be the rest of a secret.
+
+    A line that is longer than all that is kept is cut.
+    """
+    if len(end) <= _MAX_BYTES:
+        return end
+    return end.partition(b"\n")[2] or end[1:]

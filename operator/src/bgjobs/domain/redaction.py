@@ -4,7 +4,7 @@ A net with holes: a program must not print secrets. Taken out are
 - what follows a name with password, passwd, pwd, secret, token, credential, api key, access key,
   private key or authorization, up to the end of the value;
 - the password in a URL, as in scheme://user:password@host;
-- JSON Web Tokens, AWS access keys and PEM private keys.
+- JSON Web Tokens, AWS access keys and PEM private keys, also one whose beginning was cut off.
 """
 
 import re
@@ -24,6 +24,7 @@ _OTHERS = (
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), "%s"),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), "%s"),
     (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END|\Z)"), "%s"),
+    (re.compile(r"(?s)\A.*?-----END [A-Z ]*PRIVATE KEY"), "%s"),
 )
 
 
