@@ -1,6 +1,6 @@
 """Failures by what was raised and where, as the pages list them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ class Group(NamedTuple):
     row: Mapping[str, Any]
     latest: Mapping[str, Any]
     first_seen: datetime | None
-    buckets: Sequence[tuple[datetime, int, int]]
     is_new: bool
     spark: charts.Chart
 
@@ -26,22 +25,20 @@ def error_groups(
     rows = queries.error_groups(connection, now - period, class_)
     names = [row["error_group"] for row in rows]
     first = queries.first_seen(connection, names)
-    buckets = queries.error_buckets(connection, names, now - period)
     shape = statistics.span(now, period, 40)
+    steps = queries.error_steps(connection, names, shape.begin, shape.step)
     found = []
     for row in rows:
         name = row["error_group"]
         latest = queries.latest_of_group(connection, name)
         if latest is None:
             continue
-        of_group = [{"bucket_at": at, "attempts": count} for at, count, _ in buckets[name]]
-        values = shape.series(of_group, statistics.total("attempts"))
+        values = shape.series(steps[name], statistics.total("attempts"))
         found.append(
             Group(
                 row=row,
                 latest=latest,
                 first_seen=first.get(name),
-                buckets=buckets[name],
                 is_new=name in first and first[name] >= now - _DAY,
                 spark=charts.spark(values, "failed", f"{row['attempts']} over time", bars=True),
             )

@@ -14,7 +14,7 @@ a filter: what is asked for, without the values.
 import functools
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -64,6 +64,17 @@ def _rows(
     connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any] | None = None
 ) -> Rows:
     return [dict(row) for row in connection.execute(query, values).mappings()]
+
+
+def _step(
+    connection: sa.Connection, bucket_at: sa.Column[datetime], since: datetime, step: timedelta
+) -> sa.Label[int]:
+    """Which step from `since` on a bucket is in: the first is 0."""
+    if connection.dialect.name == "sqlite":
+        passed = sa.func.unixepoch(bucket_at) - sa.func.unixepoch(since)
+    else:
+        passed = sa.func.timestampdiff(sa.text("SECOND"), since, bucket_at)
+    return (sa.type_coerce(passed, sa.Integer) // int(step.total_seconds())).label("step")
 
 
 # The list.
@@ -581,25 +592,28 @@ def first_seen(connection: sa.Connection, groups: Sequence[str]) -> dict[str, da
     return {row[0]: row[1] for row in connection.execute(query)} if groups else {}
 
 
-def error_buckets(
-    connection: sa.Connection, groups: Sequence[str], since: datetime
-) -> dict[str, list[tuple[datetime, int, int]]]:
-    """Of each group, by time: the bucket, failed attempts, failed jobs."""
+def error_steps(
+    connection: sa.Connection,
+    groups: Sequence[str],
+    since: datetime,
+    step: timedelta,
+) -> dict[str, Rows]:
+    """Of each group, by time: failed attempts and failed jobs of each step from `since` on."""
     columns = ERROR_ROLLUPS.c
+    keys = [columns.error_group, _step(connection, columns.bucket_at, since, step)]
     query = (
         sa.select(
-            columns.error_group,
-            columns.bucket_at,
-            sa.func.sum(columns.attempts),
-            sa.func.sum(columns.failed),
+            *keys,
+            sa.func.sum(columns.attempts).label("attempts"),
+            sa.func.sum(columns.failed).label("failed"),
         )
         .where(columns.error_group.in_(groups), columns.bucket_at >= since)
-        .group_by(columns.error_group, columns.bucket_at)
-        .order_by(columns.bucket_at)
+        .group_by(*keys)
+        .order_by(*keys)
     )
-    found: dict[str, list[tuple[datetime, int, int]]] = {group: [] for group in groups}
-    for row in connection.execute(query) if groups else ():
-        found[row[0]].append((row[1], int(row[2]), int(row[3])))
+    found: dict[str, Rows] = {group: [] for group in groups}
+    for row in _rows(connection, query) if groups else ():
+        found[row["error_group"]].append({**row, "bucket_at": since + int(row["step"]) * step})
     return found
 
 
@@ -686,19 +700,32 @@ def rollups(
     since: datetime,
     until: datetime,
     by: Sequence[str] = (),
+    *,
+    step: timedelta | None = None,
     class_: str | None = None,
     priority: int | None = None,
+    figures: Collection[str] = (*_SUMS, *_HIGHEST),
 ) -> Rows:
-    """Sums over the buckets of a time, by some of bucket_at, class and priority."""
+    """Figures of the buckets of a time, by class or priority or both.
+
+    With a step they are by time, too: `bucket_at` is when each step from `since` on began. The
+    database adds up what is within a step, because all buckets of many classes would be too many.
+    """
     columns = ROLLUPS.c
-    keys = [columns[key] for key in by]
+    keys: list[sa.ColumnElement[Any]] = [columns[key] for key in by]
+    if step:
+        keys.append(_step(connection, columns.bucket_at, since, step))
     query = sa.select(
         *keys,
-        *(sa.func.sum(columns[name]).label(name) for name in _SUMS),
-        *(sa.func.max(columns[name]).label(name) for name in _HIGHEST),
+        *(sa.func.sum(columns[name]).label(name) for name in _SUMS if name in figures),
+        *(sa.func.max(columns[name]).label(name) for name in _HIGHEST if name in figures),
     ).where(columns.bucket_at >= since, columns.bucket_at < until)
     if class_:
         query = query.where(columns["class"] == class_)
     if priority:
         query = query.where(columns.priority == priority)
-    return _rows(connection, query.group_by(*keys).order_by(*keys))
+    rows = _rows(connection, query.group_by(*keys).order_by(*keys))
+    if step:
+        for row in rows:
+            row["bucket_at"] = since + int(row["step"]) * step
+    return rows

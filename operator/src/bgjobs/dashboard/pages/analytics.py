@@ -1,8 +1,11 @@
 """What each class does over time, and how that differs from before."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
 from bgjobs.dashboard import charts, queries, statistics, words
@@ -16,7 +19,7 @@ from bgjobs.mirror.schema import RUN_STEPS, WAIT_STEPS
 router = APIRouter()
 
 
-class _OfClass(NamedTuple):
+class OfClass(NamedTuple):
     name: str
     row: Mapping[str, Any]
     before: Mapping[str, Any] | None
@@ -30,52 +33,62 @@ def analytics(visit: Visited) -> Response:
     asked = choice(visit.request, ("class", "priority", "period"))
     key, period = period_of(asked)
     priority = Filter.parse({"priority": asked.get("priority", "")}).priority
-    now = utc_now()
-    shape = statistics.span(now, period)
-    rows = queries.rollups(visit.connection, shape.begin, shape.end, ["class"], priority=priority)
-    earlier = shape.before
-    before = {
-        row["class"]: row
-        for row in queries.rollups(
-            visit.connection, earlier.begin, earlier.end, ["class"], priority=priority
-        )
-    }
-    by_time = queries.rollups(
-        visit.connection, shape.begin, shape.end, ["class", "bucket_at"], priority=priority
-    )
-    classes = []
-    for row in sorted(rows, key=lambda row: -int(row["attempts"])):
-        name, was = row["class"], before.get(row["class"])
-        own = [each for each in by_time if each["class"] == name]
-        classes.append(
-            _OfClass(
-                name,
-                row,
-                was,
-                statistics.percentiles(row),
-                statistics.percentiles(was) if was else {},
-                charts.spark(
-                    shape.series(own, statistics.total("attempts")), "running", "Attempts over time"
-                ),
-            )
-        )
+    shape = statistics.span(utc_now(), period)
+    classes = of_classes(visit.connection, shape, priority)
     class_ = asked.get("class") or (classes[0].name if classes else None)
-    of_class = [row for row in by_time if row["class"] == class_]
     chosen = next((each for each in classes if each.name == class_), None)
     return visit.page(
         "analytics.html",
         classes=classes,
         class_=class_,
         sums={
-            name: sum(int(row[name]) for row in rows)
+            name: sum(int(each.row[name]) for each in classes)
             for name in ("succeeded", "failed", "failed_attempts")
         },
         asked=asked.get("class", ""),
-        panels=_panels(shape, of_class, chosen.row) if chosen else [],
+        panels=_panels(shape, over_time(visit.connection, shape, chosen.name, priority), chosen.row)
+        if chosen
+        else [],
         priority=priority and Priority(priority).word,
         period=key,
         periods=PERIODS,
         step=words.duration(shape.step.total_seconds()),
+    )
+
+
+def of_classes(
+    connection: sa.Connection, shape: statistics.Span, priority: int | None
+) -> list[OfClass]:
+    """The busiest first."""
+    sums, earlier = partial(queries.rollups, connection, priority=priority), shape.before
+    rows = sums(shape.begin, shape.end, ["class"])
+    before = {row["class"]: row for row in sums(earlier.begin, earlier.end, ["class"])}
+    attempts = defaultdict(list)
+    for row in sums(shape.begin, shape.end, ["class"], step=shape.step, figures=["attempts"]):
+        attempts[row["class"]].append(row)
+    found = []
+    for row in sorted(rows, key=lambda row: -int(row["attempts"])):
+        name, was = row["class"], before.get(row["class"])
+        values = shape.series(attempts[name], statistics.total("attempts"))
+        found.append(
+            OfClass(
+                name,
+                row,
+                was,
+                statistics.percentiles(row),
+                statistics.percentiles(was) if was else {},
+                charts.spark(values, "running", "Attempts over time"),
+            )
+        )
+    return found
+
+
+def over_time(
+    connection: sa.Connection, shape: statistics.Span, class_: str, priority: int | None
+) -> queries.Rows:
+    """All figures of one class, of each step."""
+    return queries.rollups(
+        connection, shape.begin, shape.end, step=shape.step, class_=class_, priority=priority
     )
 
 

@@ -59,12 +59,9 @@ def error(visit: Visited, group: str) -> Response:
     if latest is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such error group here.")
     shape = statistics.span(now, period, 60)
-    found = queries.error_buckets(visit.connection, [group], shape.begin)[group]
-    buckets = [
-        {"bucket_at": at, "attempts": attempts, "failed": failed} for at, attempts, failed in found
-    ]
-    attempts = shape.series(buckets, statistics.total("attempts"))
-    failed = shape.series(buckets, statistics.total("failed"))
+    steps = queries.error_steps(visit.connection, [group], shape.begin, shape.step)[group]
+    attempts = shape.series(steps, statistics.total("attempts"))
+    failed = shape.series(steps, statistics.total("failed"))
     rows = queries.page(visit.connection, wanted, now).rows[:10]
     # Commands that name them all would be too long: of many the newest.
     newest = queries.page(visit.connection, Filter(error=group, state="Failed"), now)

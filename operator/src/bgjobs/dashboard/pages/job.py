@@ -100,8 +100,8 @@ def _by_run(
 
 def _shared(connection: sa.Connection, group: str, now: datetime) -> int:
     """How many attempts have failed in the same place within a day."""
-    buckets = queries.error_buckets(connection, [group], now - _DAY)[group]
-    return sum(attempts for _, attempts, _ in buckets)
+    steps = queries.error_steps(connection, [group], now - _DAY, _DAY)[group]
+    return sum(int(step["attempts"]) for step in steps)
 
 
 @router.get("/jobs/{namespace}/{name}")

@@ -26,7 +26,7 @@ def overview(visit: Visited) -> Response:
     now = utc_now()
     day = statistics.span(now, _DAY)
     active = queries.active(visit.connection)
-    rows = queries.rollups(visit.connection, day.begin, day.end, by=["bucket_at"])
+    rows = queries.rollups(visit.connection, day.begin, day.end, step=day.step)
     hour = queries.rollups(visit.connection, now - _HOUR, day.end, by=["priority"])
     lease = cluster.leadership(visit.its.client, visit.its.operator_namespace)
     return visit.page(
