@@ -20,15 +20,19 @@ class Group(NamedTuple):
 
 
 def error_groups(
-    connection: sa.Connection, now: datetime, period: timedelta, class_: str | None = None
+    connection: sa.Connection,
+    now: datetime,
+    period: timedelta,
+    class_: str | None = None,
+    rows: int = queries.MAX_GROUPS,
 ) -> list[Group]:
-    rows = queries.error_groups(connection, now - period, class_)
-    names = [row["error_group"] for row in rows]
+    groups = queries.error_groups(connection, now - period, class_, rows)
+    names = [row["error_group"] for row in groups]
     first = queries.first_seen(connection, names)
     shape = statistics.span(now, period, 40)
     steps = queries.error_steps(connection, names, shape.begin, shape.step)
     found = []
-    for row in rows:
+    for row in groups:
         name = row["error_group"]
         latest = queries.latest_of_group(connection, name)
         if latest is None:

@@ -41,6 +41,8 @@ from bgjobs.mirror.schema import (
 PAGE_ROWS = 25
 MAX_ATTEMPTS = 200
 """Of one job that are shown, the latest."""
+MAX_GROUPS = 100
+"""Of errors that are listed, those with the most failed attempts."""
 UNFINISHED = tuple(str(p) for p in (Phase.PENDING, Phase.RETRYING, Phase.RUNNING, Phase.CANCELLING))
 
 _LOOKED_AT = (250, 2_500, 50_000)
@@ -548,7 +550,9 @@ def actions(connection: sa.Connection, uid: str) -> Rows:
 # Errors.
 
 
-def error_groups(connection: sa.Connection, since: datetime, class_: str | None = None) -> Rows:
+def error_groups(
+    connection: sa.Connection, since: datetime, class_: str | None = None, rows: int = MAX_GROUPS
+) -> Rows:
     """The groups since then, those with the most failed attempts first."""
     columns = ERROR_ROLLUPS.c
     query = (
@@ -561,7 +565,7 @@ def error_groups(connection: sa.Connection, since: datetime, class_: str | None 
         .where(columns.bucket_at >= since)
         .group_by(columns.error_group)
         .order_by(sa.desc("attempts"), columns.error_group)
-        .limit(100)
+        .limit(rows)
     )
     if class_:
         query = query.where(columns["class"] == class_)

@@ -42,7 +42,7 @@ def overview(visit: Visited) -> Response:
         paused=_paused(visit.its),
         paused_jobs=sum(row["count"] for row in active if row["reason"] == Reason.PAUSED),
         percentiles=[(Priority(row["priority"]).word, statistics.percentiles(row)) for row in hour],
-        groups=error_groups(visit.connection, now, _DAY)[:5],
+        groups=error_groups(visit.connection, now, _DAY, rows=5),
         queue=[*map(view.line, queries.waiting(visit.connection, ["Queued"], 5))],
         stuck=_stuck(visit.connection),
     )
