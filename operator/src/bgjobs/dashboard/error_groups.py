@@ -28,13 +28,13 @@ def error_groups(
 ) -> list[Group]:
     groups = queries.error_groups(connection, now - period, class_, rows)
     names = [row["error_group"] for row in groups]
-    first = queries.first_seen(connection, names)
+    first = queries.first_seen(connection, names, class_)
     shape = statistics.span(now, period, 40)
-    steps = queries.error_steps(connection, names, shape.begin, shape.step)
+    steps = queries.error_steps(connection, names, shape.begin, shape.step, class_)
     found = []
     for row in groups:
         name = row["error_group"]
-        latest = queries.latest_of_group(connection, name)
+        latest = queries.latest_of_group(connection, name, class_)
         if latest is None:
             continue
         values = shape.series(steps[name], statistics.total("attempts"))

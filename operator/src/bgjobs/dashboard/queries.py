@@ -572,7 +572,7 @@ def error_groups(
     return _rows(connection, query)
 
 
-def latest_of_group(connection: sa.Connection, group: str) -> Row | None:
+def latest_of_group(connection: sa.Connection, group: str, class_: str | None = None) -> Row | None:
     """The latest attempt that failed so, with its job's name."""
     columns = ATTEMPTS.c
     query = (
@@ -582,18 +582,35 @@ def latest_of_group(connection: sa.Connection, group: str) -> Row | None:
         .order_by(columns.finished_at.desc())
         .limit(1)
     )
+    if class_:
+        query = query.where(columns["class"] == class_)
     return next(iter(_rows(connection, query)), None)
 
 
-def first_seen(connection: sa.Connection, groups: Sequence[str]) -> dict[str, datetime]:
+def first_seen(
+    connection: sa.Connection, groups: Sequence[str], class_: str | None = None
+) -> dict[str, datetime]:
     """The first failure of each group that the mirror still has."""
     columns = ATTEMPTS.c
+    if not groups:
+        return {}
     query = (
         sa.select(columns.error_group, sa.func.min(columns.finished_at))
         .where(columns.error_group.in_(groups))
         .group_by(columns.error_group)
     )
-    return {row[0]: row[1] for row in connection.execute(query)} if groups else {}
+    if class_:
+        # No index has the class, too: each group is read from its beginning up to one of it.
+        query = _merged(
+            [
+                sa.select(columns.error_group, columns.finished_at)
+                .where(columns.error_group == group, columns["class"] == class_)
+                .order_by(columns.finished_at)
+                .limit(1)
+                for group in groups
+            ]
+        )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def error_steps(
@@ -601,6 +618,7 @@ def error_steps(
     groups: Sequence[str],
     since: datetime,
     step: timedelta,
+    class_: str | None = None,
 ) -> dict[str, Rows]:
     """Of each group, by time: failed attempts and failed jobs of each step from `since` on."""
     columns = ERROR_ROLLUPS.c
@@ -615,6 +633,8 @@ def error_steps(
         .group_by(*keys)
         .order_by(*keys)
     )
+    if class_:
+        query = query.where(columns["class"] == class_)
     found: dict[str, Rows] = {group: [] for group in groups}
     for row in _rows(connection, query) if groups else ():
         found[row["error_group"]].append({**row, "bucket_at": since + int(row["step"]) * step})
