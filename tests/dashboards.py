@@ -129,12 +129,17 @@ def _base64url(content: bytes) -> str:
 
 @contextlib.contextmanager
 def running(
-    server: Server, database_url: str, directory: Path, **settings: str
+    server: Server, database_url: str, directory: Path, *, api_url: str = "", **settings: str
 ) -> Iterator[Dashboard]:
-    """Serves on loopback until the block ends. `settings` are further BGJOBS_* variables."""
+    """Serves on loopback until the block ends.
+
+    `api_url` is a way to the API server other than the direct one, `settings` are further
+    BGJOBS_* variables.
+    """
     kubeconfig, log, port = directory / "kubeconfig", directory / "log", operating.free_port()
     kubeconfig.touch(mode=0o600)
-    operating.write_kubeconfig(server, kubeconfig, server.url, token(server, "bgjobs-dashboard"))
+    account = token(server, "bgjobs-dashboard")
+    operating.write_kubeconfig(server, kubeconfig, api_url or server.url, account)
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "bgjobs.dashboard"],

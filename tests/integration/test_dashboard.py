@@ -1,8 +1,10 @@
 """The dashboard in a real browser, on what a running operator mirrors."""
 
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import sqlalchemy as sa
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from tests import browsing, dashboards, watching
+from tests import browsing, dashboards, proxying, watching
 from tests.browsing import sign_in
 from tests.dashboards import Dashboard
 from tests.mariadb import limited_user, locked, refusing
@@ -32,13 +34,18 @@ _PAGES = ("/", "/jobs", "/errors", "/analytics", "/configuration", "/health")
 
 
 @pytest.fixture(scope="module")
+def reader(database: sa.Engine) -> str:
+    """The URL by which a dashboard gets to the database."""
+    return limited_user(database, dashboards.DATABASE_USER, "SELECT")
+
+
+@pytest.fixture(scope="module")
 def dashboard(
-    server: Server, jobs: Jobs, database: sa.Engine, tmp_path_factory: pytest.TempPathFactory
+    server: Server, jobs: Jobs, reader: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """With actions on, beside an operator that works in the namespace of `jobs`."""
     assert jobs.server is server
     dashboards.install(server)
-    reader = limited_user(database, dashboards.DATABASE_USER, "SELECT")
     directory = tmp_path_factory.mktemp("dashboard")
     with dashboards.running(server, reader, directory, BGJOBS_ACTIONS="true") as running:
         yield running
@@ -229,6 +236,36 @@ def test_while_the_database_is_down_it_says_so_and_comes_back_by_itself(
         assert answer.status == 503
         expect(admin.get_by_role("heading", name="The database does not answer")).to_be_visible()
     expect(admin.get_by_role("link", name=done["metadata"]["name"])).to_be_visible(timeout=20_000)
+
+
+@pytest.mark.usefixtures("dashboard")
+def test_while_the_api_server_is_away_pages_say_so_and_come_back_by_themselves(
+    page: Page, server: Server, reader: str, tmp_path: Path
+) -> None:
+    is_away = threading.Event()
+
+    def asked(_: proxying.Request) -> None:
+        if is_away.is_set():
+            raise proxying.NoAnswerError
+
+    with (
+        proxying.proxy(server, asked) as api_url,
+        dashboards.running(server, reader, tmp_path, api_url=api_url) as dashboard,
+    ):
+        sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+        page.goto(dashboard.url)
+        heading, live = page.get_by_role("heading", level=1), page.locator("#live")
+        expect(heading).to_have_text("Overview")
+        is_away.set()
+        expect(live).to_contain_text("The API server does not answer", timeout=20_000)
+        expect(heading).to_have_text("Overview")
+        answer = page.goto(dashboard.url)
+        assert answer is not None
+        assert answer.status == 503
+        expect(heading).to_have_text("The API server does not answer")
+        is_away.clear()
+        expect(heading).to_have_text("Overview", timeout=20_000)
+        expect(live).to_be_hidden()
 
 
 def test_a_slow_database_gets_a_page_that_says_so_and_stalls_nobody_else(

@@ -81,8 +81,11 @@ function updateRows(table, fresh) {
   if (count && link.textContent !== text) link.textContent = text;
 }
 
-function update(text) {
-  const fresh = new DOMParser().parseFromString(text, "text/html");
+function parse(text) {
+  return new DOMParser().parseFromString(text, "text/html");
+}
+
+function update(fresh) {
   for (const old of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(old.id);
     if (!next) continue;
@@ -109,12 +112,13 @@ async function poll() {
       // What somebody uses stays as it is, and is due again.
       const isHeld = [...document.querySelectorAll("[data-live]")].some(isInUse);
       etag = isHeld ? "" : answer.headers.get("ETag") ?? "";
-      update(await answer.text());
+      update(parse(await answer.text()));
       tell("");
     } else if (answer.status === 401) {
       tell("Your session has ended. Load the page again to sign in.");
     } else if (!document.body.dataset.failed) {
-      tell(answer.status === 503 ? "The database does not answer; this is what was known last." : `The dashboard answers ${answer.status}; this is what was known last.`);
+      const says = parse(await answer.text()).querySelector("h1")?.textContent;
+      tell(`${says ?? `The dashboard answers ${answer.status}`}; this is what was known last.`);
     }
   } catch {
     tell("The dashboard does not answer; this is what was known last.");
