@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from tests import browsing, dashboards, proxying, watching
+from tests import browsing, dashboards, operating, proxying, watching
 from tests.browsing import sign_in
 from tests.dashboards import Dashboard
 from tests.mariadb import limited_user, locked, refusing
@@ -26,6 +26,7 @@ from bgjobs.mirror.schema import ATTEMPTS, JOB_LABELS, LOG_TAILS
 _ADMIN, _LOOKER, _LEAVER = "bgjobs-admin", "bgjobs-looker", "bgjobs-leaver"
 _ANSWERS_WITHIN_S = 60
 _ENDS_WITHIN_S = 3 * CURRENT_FOR_SECONDS
+_STALE_WITHIN_MS = 90_000
 _MANY = 30
 """More requests than the dashboard has connections to the database, fewer than it has threads."""
 _HOUR = [{"lasts": "1h"}]
@@ -336,7 +337,26 @@ def test_a_job_is_followed_from_waiting_to_its_end_without_loading_the_page_agai
     admin.evaluate("window.stayed = true")
     watching.change(jobs, name, startRequests=1)
     expect(_badge(admin, "Succeeded")).to_be_visible(timeout=20_000)
+    expect(admin.locator("#log")).to_contain_text("Log of attempt 1")
     assert admin.evaluate("window.stayed")
+
+
+def test_the_attempt_that_is_read_stays_when_another_ends(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    backoff = {"seconds": 3600, "factor": 1, "maxSeconds": 3600}
+    submit(jobs, name, pods=[{"exitCode": 1}, {}], retries=1, backoff=backoff)
+    failed_once = wait(jobs, name, watching.reason("BackingOff"))
+    wait_row(database, failed_once)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(failed_once)}")
+    error, log = admin.locator("#error"), admin.locator("#log h2")
+    expect(error).to_contain_text("Error of attempt 1")
+    watching.change(jobs, name, startRequests=1)
+    expect(_badge(admin, "Succeeded")).to_be_visible(timeout=20_000)
+    expect(error).to_contain_text("Error of attempt 1")
+    expect(log).to_have_text("Log of attempt 1, run 1")
+    error.get_by_role("link", name="The latest: attempt 2").click()
+    expect(log).to_have_text("Log of attempt 2, run 1")
 
 
 @pytest.mark.usefixtures("done")
@@ -344,13 +364,45 @@ def test_newer_jobs_are_announced_and_move_nothing(
     jobs: Jobs, name: str, admin: Page, dashboard: Dashboard
 ) -> None:
     admin.goto(f"{dashboard.url}/jobs")
-    first = admin.locator("tr[data-uid]").first.get_attribute("data-uid")
+    before = _first_row(admin)
     submit(jobs, name)
     newer = admin.get_by_role("link", name=re.compile("newer job"))
     expect(newer).to_be_visible(timeout=20_000)
-    assert admin.locator("tr[data-uid]").first.get_attribute("data-uid") == first
+    assert _first_row(admin) == before
     newer.click()
     expect(admin.get_by_role("link", name=name)).to_be_visible()
+
+
+def test_a_list_that_was_empty_announces_newer_jobs_once_it_has_one(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard
+) -> None:
+    admin.goto(f"{dashboard.url}/jobs?name={name}")
+    expect(admin.get_by_role("heading", name="No job matches")).to_be_visible()
+    submit(jobs, f"{name}-1")
+    rows = admin.locator("tr[data-uid]")
+    expect(rows).to_have_count(1, timeout=20_000)
+    submit(jobs, f"{name}-2")
+    expect(admin.get_by_role("link", name="1 newer job")).to_be_visible(timeout=20_000)
+    expect(rows).to_have_count(1)
+
+
+def test_stale_data_is_told_while_it_is_stale_and_moves_nothing(
+    admin: Page, dashboard: Dashboard, database: sa.Engine, done: Any
+) -> None:
+    admin.goto(f"{dashboard.url}/jobs?name={done['metadata']['name']}")
+    before = _first_row(admin)
+    stale = admin.get_by_text("Data as of")
+    with refusing(database, operating.DATABASE_USER):
+        expect(stale).to_be_in_viewport(timeout=_STALE_WITHIN_MS)
+        assert _first_row(admin) == before
+    expect(stale).to_have_count(0, timeout=_STALE_WITHIN_MS)
+    assert _first_row(admin) == before
+
+
+def _first_row(page: Page) -> Any:
+    """Which job it is, and where it is seen."""
+    row = page.locator("tr[data-uid]").first
+    return row.get_attribute("data-uid"), row.bounding_box()
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(

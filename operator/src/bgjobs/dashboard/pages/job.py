@@ -26,13 +26,15 @@ def job(
     visit: Visited,
     uid: str,
     attempt: str = "",
+    shown: str = "",
     done: str = "",
 ) -> Response:
+    """`shown` is the attempt that an open page shows already: no later one takes its place."""
     row = visit.job(uid)
     now = utc_now()
     labels = queries.labels(visit.connection, uid)
     attempts = queries.attempts(visit.connection, uid)
-    chosen = _chosen(attempts, attempt)
+    chosen = _chosen(attempts, attempt or shown)
     line = view.line(row)
     under_way = row if line.state.group != "Finished" else None
     run = chosen["run"] if chosen and attempt else row["run"]

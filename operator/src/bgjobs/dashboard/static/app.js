@@ -40,14 +40,16 @@ function isInUse(element) {
     || (!selection.isCollapsed && element.contains(selection.anchorNode));
 }
 
+const sent = new WeakMap();
+
 function replace(old, fresh) {
-  if (old.dataset.sent === fresh.innerHTML || isInUse(old)) return;
-  old.dataset.sent = fresh.innerHTML;
+  if (sent.get(old) === fresh.outerHTML || isInUse(old)) return;
+  sent.set(fresh, fresh.outerHTML);
   const open = [...old.querySelectorAll("details[open]")].map((each) => each.id);
   const scrolled = [...old.querySelectorAll(SCROLLS)].map((each) => [each.scrollLeft, each.scrollTop]);
-  old.innerHTML = fresh.innerHTML;
+  old.replaceWith(fresh);
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  old.querySelectorAll(SCROLLS).forEach((each, index) => {
+  fresh.querySelectorAll(SCROLLS).forEach((each, index) => {
     if (scrolled[index]) [each.scrollLeft, each.scrollTop] = scrolled[index];
   });
   showCopy();
@@ -75,7 +77,7 @@ function updateRows(table, fresh) {
   }
   const count = newer < 0 ? rows.length : newer;
   const link = document.getElementById("newer");
-  link.hidden = count === 0;
+  link.classList.toggle("on", count > 0);
   const more = newer < 0 && isFull ? "+" : "";
   const text = `↑ ${count}${more} newer ${count === 1 ? "job" : "jobs"}`;
   if (count && link.textContent !== text) link.textContent = text;
@@ -95,10 +97,18 @@ function update(fresh) {
   tick();
 }
 
+// Of this page; the attempt that is read stays when another has ended.
+function address() {
+  const url = new URL(location.href);
+  const shown = document.querySelector("[data-attempt]")?.dataset.attempt;
+  if (shown) url.searchParams.set("shown", shown);
+  return url;
+}
+
 async function poll() {
   if (paused || document.hidden) return;
   try {
-    const answer = await fetch(location.href, {
+    const answer = await fetch(address(), {
       headers: etag ? { "If-None-Match": etag } : {},
       cache: "no-store",
       redirect: "error",
