@@ -68,6 +68,16 @@ def test_a_cookie_gives_its_token_to_the_key_that_made_it_alone() -> None:
     assert Sessions("another key of 32 characters ...").token(cookies) is None
 
 
+def test_a_session_ends_after_eight_hours() -> None:
+    signed_in_at = 1_800_000_000.0
+    cookies = {COOKIE: Sessions(_KEY, lambda: signed_in_at).seal("token")}
+
+    def after(hours: float) -> str | None:
+        return Sessions(_KEY, lambda: signed_in_at + hours * 3600).token(cookies)
+
+    assert (after(7.99), after(8.01)) == ("token", None)
+
+
 @pytest.mark.parametrize("cookie", ["", "forged", "gAAAAA", "ü"])
 def test_a_forged_cookie_is_no_session(cookie: str) -> None:
     assert Sessions(_KEY).token({COOKIE: cookie}) is None

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from cryptography.fernet import Fernet, InvalidToken
 
@@ -17,13 +18,15 @@ MAX_COOKIE_BYTES = 4000
 class Sessions:
     """Nothing is kept here, so any replica takes any session."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives Unix time in seconds."""
+        self._clock = clock
         self._key = hashlib.sha256(key.encode()).digest()
         self._fernet = Fernet(base64.urlsafe_b64encode(self._key))
 
     def seal(self, token: str) -> str:
         """Raises ValueError where the token is too long for a cookie."""
-        cookie = self._fernet.encrypt(token.encode()).decode()
+        cookie = self._fernet.encrypt_at_time(token.encode(), int(self._clock())).decode()
         if len(cookie) > MAX_COOKIE_BYTES:
             raise ValueError(
                 f"The token has {len(token)} characters, and a cookie holds about 2,900. "
@@ -34,7 +37,8 @@ class Sessions:
     def token(self, cookies: Mapping[str, str]) -> str | None:
         """None where nobody has signed in, or so long ago that the session has ended."""
         try:
-            return self._fernet.decrypt(cookies.get(COOKIE, ""), ttl=SECONDS).decode()
+            cookie, now = cookies.get(COOKIE, ""), int(self._clock())
+            return self._fernet.decrypt_at_time(cookie, SECONDS, now).decode()
         except (InvalidToken, ValueError):
             return None
 
