@@ -531,6 +531,24 @@ def test_nothing_is_loaded_from_elsewhere(admin: Page, dashboard: Dashboard, don
     assert [url for url in asked if not url.startswith(dashboard.url)] == []
 
 
+@pytest.mark.parametrize(
+    ("config_map", "card"), [("bgjobs-allowlist", "#allowlist"), ("bgjobs-runtimes", "#runtimes")]
+)
+def test_a_broken_config_map_is_told_while_it_is_broken_and_not_taken_for_an_empty_one(
+    admin: Page, server: Server, dashboard: Dashboard, config_map: str, card: str
+) -> None:
+    admin.goto(f"{dashboard.url}/configuration")
+    shown = admin.locator(card)
+    expect(shown.get_by_role("alert")).to_have_count(0)
+    watching.set_key(server, config_map, "no-class", "imagee: other:1")
+    try:
+        expect(shown.get_by_role("alert")).to_contain_text("the last good one", timeout=20_000)
+        expect(shown).not_to_contain_text("Nothing may run")
+    finally:
+        watching.set_key(server, config_map, "no-class", None)
+    expect(shown.get_by_role("alert")).to_have_count(0, timeout=20_000)
+
+
 # Actions.
 
 
