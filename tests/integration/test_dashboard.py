@@ -570,6 +570,25 @@ def test_a_job_is_cancelled_with_a_reason_and_retried(
     expect(_badge(admin, "Succeeded")).to_be_visible(timeout=30_000)
 
 
+def test_a_reason_is_told_of_the_cancel_that_it_was_given_for(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, pods=_HOUR)
+    wait(jobs, name, phase("Running"))
+    watching.change(jobs, name, cancelled=True, cancelReason="the wrong list")
+    wait(jobs, name, phase("Cancelled"))
+    watching.change(jobs, name, cancelled=False, retryRequests=1)
+    wait(jobs, name, phase("Running"))
+    watching.change(jobs, name, cancelled=True, cancelReason="too late")
+    cancelled = wait(jobs, name, phase("Cancelled"))
+    wait_row(database, cancelled)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(cancelled)}")
+    cancels = admin.locator("#who dd", has_text="cancelled by")
+    expect(cancels).to_have_count(2)
+    expect(cancels.first).not_to_contain_text("too late")
+    expect(cancels.last).to_contain_text("too late")
+
+
 def test_without_the_right_the_button_says_so(
     jobs: Jobs, name: str, page: Page, server: Server, dashboard: Dashboard, database: sa.Engine
 ) -> None:
