@@ -589,6 +589,19 @@ def test_a_reason_is_told_of_the_cancel_that_it_was_given_for(
     expect(cancels.last).to_contain_text("too late")
 
 
+def test_a_cancel_needs_a_reason(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, startAt="2999-01-01T00:00:00Z")
+    waiting = wait(jobs, name, watching.reason("Delayed"))
+    wait_row(database, waiting)
+    admin.goto(f"{dashboard.url}/jobs/{_uid(waiting)}/do/cancel")
+    admin.get_by_label("Why?").fill(" ")
+    admin.get_by_role("button", name="Cancel the job").click()
+    expect(admin.get_by_role("alert")).to_contain_text("Say why")
+    assert wait(jobs, name, phase("Pending"))["spec"]["cancelled"] is False
+
+
 def test_without_the_right_the_button_says_so(
     jobs: Jobs, name: str, page: Page, server: Server, dashboard: Dashboard, database: sa.Engine
 ) -> None:

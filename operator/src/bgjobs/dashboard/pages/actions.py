@@ -67,13 +67,14 @@ def act(
         )
     row = visit.job(uid)
     reason = reason.strip()[:_MAX_REASON_CHARACTERS]
+    if change is CANCEL and not reason:
+        asked = _Asked(verb, change, row, problem="Say why: the reason is kept with the job.")
+        return _confirm_page(visit, asked, HTTPStatus.BAD_REQUEST)
     problem = _do(visit, row, because(change, reason) if change is CANCEL else change)
-    if not problem:
-        return RedirectResponse(f"/jobs/{uid}?done={verb}", HTTPStatus.SEE_OTHER)
-    asked = _Asked(verb, change, row, reason, problem)
-    response = _confirm_page(visit, asked)
-    response.status_code = HTTPStatus.CONFLICT
-    return response
+    if problem:
+        asked = _Asked(verb, change, row, reason, problem)
+        return _confirm_page(visit, asked, HTTPStatus.CONFLICT)
+    return RedirectResponse(f"/jobs/{uid}?done={verb}", HTTPStatus.SEE_OTHER)
 
 
 class _Asked(NamedTuple):
@@ -85,9 +86,9 @@ class _Asked(NamedTuple):
     """Why it was refused, if it was."""
 
 
-def _confirm_page(visit: Visit, asked: _Asked) -> Response:
+def _confirm_page(visit: Visit, asked: _Asked, status: HTTPStatus = HTTPStatus.OK) -> Response:
     line = view.line(asked.row)
-    return visit.page("confirm.html", line=line, **asked._asdict())
+    return visit.page("confirm.html", status=status, line=line, **asked._asdict())
 
 
 def _do(visit: Visit, row: Mapping[str, Any], change: Change) -> str:
