@@ -137,6 +137,12 @@ def _created(jobs: Jobs, submission: str) -> dict[str, Any]:
     }
 
 
+def _delete(jobs: Jobs, name: str) -> None:
+    path = f"{jobs.path}/{name}"
+    assert api.request(jobs.server, "DELETE", path).status == 200
+    api.await_true(f"{name} is gone", lambda: api.request(jobs.server, "GET", path).status == 404)
+
+
 def _wait_until_created(jobs: Jobs, submission: str) -> None:
     api.wait_until(
         lambda: len(_created(jobs, submission)) == 4,
@@ -223,6 +229,37 @@ def test_an_instructor_retries_a_grading_by_the_services_own_rights(
     done = watching.wait(jobs, name, watching.phase("Succeeded"))
     by = done["metadata"]["annotations"]["bgjobs.dev/retried-by"]
     assert by == "system:serviceaccount:academic:academic"
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_grading_that_failed_is_retried_even_if_its_job_is_gone(
+    page: Page, url: str, school: School, jobs: Jobs, is_deleted: bool
+) -> None:
+    student = academics.bearer(school, STUDENT)
+    watching.set_key(jobs.server, _RUNTIMES, _GRADING, "paused: until it is another one")
+    try:
+        key = f"failed-{is_deleted}"
+        submission = academics.post(urllib3.PoolManager(), url, school, student, key)["id"]
+        name = f"grade-{submission}"
+        watching.wait(jobs, name, watching.reason("Paused"))
+        _delete(jobs, name)
+        # In its place one whose first pod fails.
+        pods, parameters = [{"exitCode": 1}, {}], {"submission": submission}
+        watching.submit(
+            jobs, name, pods=pods, class_=_GRADING, parameters=parameters, retries=0, priority="Low"
+        )
+    finally:
+        watching.set_key(jobs.server, _RUNTIMES, _GRADING, None)
+    failed = watching.wait(jobs, name, watching.phase("Failed"))
+    _sign_in(page, url, INSTRUCTOR, f"/submissions/{submission}")
+    expect(_step(page, "Grade")).to_have_text("Failed", timeout=20_000)
+    if is_deleted:
+        _delete(jobs, name)
+    page.locator("#jobs li", has_text="Grade").get_by_role("button", name="Retry").click()
+    expect(_step(page, "Grade")).to_have_text("Done", timeout=20_000)
+    done = watching.wait(jobs, name, watching.phase("Succeeded"))
+    assert (done["metadata"]["uid"] != failed["metadata"]["uid"]) == is_deleted
+    assert done["status"]["run"] == (1 if is_deleted else 2)
 
 
 def test_a_submission_made_while_the_api_server_is_away_gets_its_jobs_once_it_is_back(

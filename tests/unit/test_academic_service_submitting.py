@@ -71,6 +71,7 @@ def test_the_jobs_are_in_the_outbox_as_soon_as_the_submission_is_there(
         "priority": 1,
         "delay": 0,
         "retries": 3,
+        "ttlSecondsAfterFinished": 86400,
     }
 
 

@@ -14,6 +14,7 @@ from academic.service.outbox import OUTBOX
 from academic.service.tracking import Contact, record, record_gone, record_missing
 from academic.store.schema import Assignment, JobState, ProgramRun, utc_now
 from academic.web.context import COOKIE
+from bgjobs.client import NoSuchJobError
 
 _RESULT = {"runs": [{"outcome": "finished", "exit_code": 0, "output": "7\n"}]}
 
@@ -238,6 +239,33 @@ def test_grading_a_program_that_could_not_be_run_runs_it_again_first(
     assert asked == [f"run-{program}", f"grade-{program}"]
     with Session(school.engine) as session:
         assert session.get(ProgramRun, program) is None
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Gone"])
+def test_a_job_that_was_deleted_is_made_anew(school: School, program: str, phase: str) -> None:
+    names = [f"{verb}-{program}" for verb in ("run", "grade")]
+    for name in names:
+        record(school.engine, _job(name, 5, "Running" if phase == "Gone" else phase))
+    if phase == "Gone":
+        record_gone(school.engine, names)
+    table = OUTBOX.table
+    with school.engine.begin() as connection:
+        first = {row.name: row.manifest for row in connection.execute(table.select())}
+        connection.execute(table.delete())
+
+    def again(name: str) -> None:
+        raise NoSuchJobError(f"There is no BackgroundJob {name}.")
+
+    browser = academics.signed_in(academics.client(school, again), school, INSTRUCTOR)
+    assert f'value="grade-{program}"' in browser.get(f"/submissions/{program}").text
+    answer = browser.post(f"/api/v1/submissions/{program}/jobs/grade-{program}/retry")
+    assert answer.status_code == 202
+    with school.engine.begin() as connection:
+        made = {row.name: row.manifest for row in connection.execute(table.select())}
+    assert made == {name: first[name] for name in names}
+    # Of the new one, whatever its version.
+    record(school.engine, _job(names[0], 1, "Succeeded", result=_RESULT))
+    assert [_state(school, name).phase for name in names] == ["Succeeded", ""]
 
 
 def test_a_job_that_the_cluster_refused_says_so_and_is_offered_again(school: School) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from academic.service.job_words import GONE
 from academic.service.outbox import OUTBOX, refusals
 from academic.service.permissions import Action, require
-from academic.service.submitting import RefusedError
+from academic.service.submitting import RefusedError, dispatch_again
 from academic.store.schema import JobState, ProgramRun, Submission, User
+from bgjobs.client import NoSuchJobError
 
-RETRIED_PHASES = ("Failed", "Cancelled", "Rejected")
+RETRIED_PHASES = ("Failed", "Cancelled", "Rejected", GONE)
 
 
 def retry(
@@ -18,9 +20,9 @@ def retry(
 ) -> None:
     """Asks by `again` for another run of the submission's job of that name. Commits.
 
-    A job that the API server refused to create is offered to it again. Grading a program that
-    could not be run runs the program again, too: without that the same would come of it. Raises
-    NotPermittedError, RefusedError and what `again` raises.
+    A job that the API server refused to create is offered to it again, and one that was deleted
+    is made anew. Grading a program that could not be run runs the program again, too: without that
+    the same would come of it. Raises NotPermittedError, RefusedError and what `again` raises.
     """
     require(user, Action.RETRY_JOB, course_id=submission.assignment.course_id)
     if refusals(session, [name]) and name in (job.name for job in submission.jobs):
@@ -30,12 +32,16 @@ def retry(
     jobs = {job.name: job for job in submission.jobs}
     job = jobs.get(name)
     if job is None or job.phase not in RETRIED_PHASES:
-        raise RefusedError("Only a job that has failed or was cancelled can be run again.")
+        raise RefusedError("Only a job that has failed, was cancelled or deleted can be run again.")
     for each in (*_awaited(job, jobs), job):
         if each.title == "RunProgram":
             session.execute(sa.delete(ProgramRun).where(ProgramRun.submission_id == submission.id))
             session.commit()
-        again(each.name)
+        try:
+            again(each.name)
+        except NoSuchJobError:
+            dispatch_again(session, submission, each)
+            session.commit()
 
 
 def _awaited(job: JobState, jobs: dict[str, JobState]) -> list[JobState]:

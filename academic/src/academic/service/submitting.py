@@ -18,6 +18,8 @@ LONGEST_TEXT_BYTES = 200_000
 LONGEST_PROGRAM_BYTES = 32_768
 """A program travels as a parameter of its job, which takes 64 KiB with its cases."""
 _SECONDS_PER_CASE = 5
+_KEPT_SECONDS = 24 * 3600
+"""How long a finished job stays, so that a service that was down for hours still sees its end."""
 _SUFFIXES = {Kind.TEXT: (".txt", ".md"), Kind.PROGRAM: (".py",)}
 _FILE_NAME = re.compile(r"[^/\\\0-\x1f\x7f]{1,255}")
 _KEY = re.compile(r"[0-9a-zA-Z-]{8,64}")
@@ -75,7 +77,13 @@ def submit(
     session.add(submission)
     try:
         session.flush()
-        _dispatch(session, submission)
+        for position, job in enumerate(planned_jobs(submission)):
+            session.add(
+                JobState(
+                    name=job.name, submission_id=submission.id, title=job.title, position=position
+                )
+            )
+            _dispatch(session, job)
         session.commit()
     except IntegrityError:
         session.rollback()
@@ -120,6 +128,15 @@ def planned_jobs(submission: Submission) -> Sequence[PlannedJob]:
     return planned
 
 
+def dispatch_again(session: Session, submission: Submission, job: JobState) -> None:
+    """A new BackgroundJob in place of one that was deleted."""
+    job.phase = job.reason = job.message = ""
+    job.attempt = job.attempts_allowed = job.resource_version = 0
+    job.next_attempt_at = None
+    [planned] = [each for each in planned_jobs(submission) if each.name == job.name]
+    _dispatch(session, planned)
+
+
 def _checked(kind: Kind, content: str) -> str:
     content = content.replace("\r\n", "\n")
     longest = LONGEST_PROGRAM_BYTES if kind is Kind.PROGRAM else LONGEST_TEXT_BYTES
@@ -136,19 +153,14 @@ def _checked(kind: Kind, content: str) -> str:
     return content
 
 
-def _dispatch(session: Session, submission: Submission) -> None:
-    for position, each in enumerate(planned_jobs(submission)):
-        session.add(
-            JobState(
-                name=each.name, submission_id=submission.id, title=each.title, position=position
-            )
-        )
-        OUTBOX.dispatch(
-            session,
-            each.class_,
-            name=each.name,
-            parameters=each.parameters,
-            priority=each.priority,
-            retries=each.retries,
-            delay=each.delay,
-        )
+def _dispatch(session: Session, job: PlannedJob) -> None:
+    OUTBOX.dispatch(
+        session,
+        job.class_,
+        name=job.name,
+        parameters=job.parameters,
+        priority=job.priority,
+        retries=job.retries,
+        delay=job.delay,
+        ttl_seconds_after_finished=_KEPT_SECONDS,
+    )
