@@ -1,5 +1,6 @@
 """What the pages of the academic service show, and what they make of bad input."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,11 +10,14 @@ from tests import academics
 from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
 
 from academic.service.accounts import form_key
+from academic.service.submitting import LONGEST_PROGRAM_BYTES
 from academic.store.schema import Grade, Kind, Notification
 from academic.web.context import COOKIE
 from academic.web.course_charts import bars, course_charts, top
 from academic.web.examples import RUBRICS
 from academic.web.side_by_side import Piece, marked
+
+_LONG_CASES = json.dumps([{"input": "1" * 10_000, "expected_output": "1"}] * 3)
 
 
 @pytest.fixture
@@ -106,6 +110,7 @@ def test_the_rubric_that_the_form_begins_with_can_be_published(
         ({"due_at": "soon"}, "Give a time"),
         ({"rubric": "{"}, "rubric"),
         ({"rubric": '{"criteria": []}'}, "criteria"),
+        ({"kind": "program", "rubric": _LONG_CASES}, "inputs are too long together"),
     ],
 )
 def test_an_assignment_that_cannot_be_is_refused_and_kept_in_the_form(
@@ -123,6 +128,18 @@ def test_an_assignment_that_cannot_be_is_refused_and_kept_in_the_form(
     assert answer.status_code == 400
     assert problem in answer.text
     assert form["title"] in answer.text
+
+
+def test_a_program_of_the_longest_kind_is_taken_by_an_assignment_with_long_inputs(
+    school: School, instructor: TestClient
+) -> None:
+    cases = [{"input": "1" * 10_000, "expected_output": "1"}] * 2
+    form = {"title": "T", "prompt": "P", "due_at": "2030-01-02T12:00", "rubric": json.dumps(cases)}
+    path = f"/courses/{school.course_id}/assignments/new"
+    assignment = _post(instructor, path, kind="program", **form).headers["Location"]
+    student = academics.signed_in(instructor, school, STUDENT)
+    program = ("print(input())\n" * LONGEST_PROGRAM_BYTES)[:LONGEST_PROGRAM_BYTES]
+    assert _post(student, assignment, key="long-program", text=program).is_redirect
 
 
 def test_passages_are_shown_side_by_side(school: School, instructor: TestClient) -> None:

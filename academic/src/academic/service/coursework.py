@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from academic.grading import cases_from_json, rubric_from_json
 from academic.service.permissions import PERMISSIONS, Action, Reach, require
+from academic.service.submitting import require_room
 from academic.store.schema import (
     Assignment,
     Course,
@@ -164,8 +165,10 @@ def write_assignment(
         raise ValueError("Give a time when it is due, such as 2026-12-01T12:00.") from error
     if due.tzinfo is not None:
         raise ValueError("Give the time when it is due in UTC, without a zone.")
-    check = rubric_from_json if Kind(kind) is Kind.TEXT else cases_from_json
-    check(rubric)
+    if Kind(kind) is Kind.TEXT:
+        rubric_from_json(rubric)
+    else:
+        require_room(cases_from_json(rubric))
     written = Assignment(
         course=course, title=title, kind=kind, prompt=prompt, rubric=rubric, due_at=due
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from academic.grading import cases_from_json
+from academic.grading import Case, cases_from_json
 from academic.sandbox import program_parameters
 from academic.service.outbox import OUTBOX
 from academic.store.schema import Assignment, JobState, Kind, Submission, User
@@ -17,6 +17,7 @@ from academic.store.schema import Assignment, JobState, Kind, Submission, User
 LONGEST_TEXT_BYTES = 200_000
 LONGEST_PROGRAM_BYTES = 32_768
 """A program travels as a parameter of its job, which takes 64 KiB with its cases."""
+_LONG_PROGRAM = ("x = 1\n" * LONGEST_PROGRAM_BYTES)[:LONGEST_PROGRAM_BYTES]
 _SECONDS_PER_CASE = 5
 _KEPT_SECONDS = 24 * 3600
 """How long a finished job stays, so that a service that was down for hours still sees its end."""
@@ -121,11 +122,22 @@ def planned_jobs(submission: Submission) -> Sequence[PlannedJob]:
         ),
     ]
     if submission.assignment.kind == Kind.PROGRAM:
-        inputs = [case.input for case in cases_from_json(submission.assignment.rubric)]
-        parameters = program_parameters(submission.content, inputs, _SECONDS_PER_CASE)
+        cases = cases_from_json(submission.assignment.rubric)
+        parameters = _run_parameters(submission.content, cases)
         name = f"run-{submission.id}"
         planned.insert(0, PlannedJob("academic.sandbox.RunProgram", name, parameters, 1, 1))
     return planned
+
+
+def require_room(cases: Sequence[Case]) -> None:
+    """Raises ValueError where the inputs leave no room for a long program beside them."""
+    try:
+        _run_parameters(_LONG_PROGRAM, cases)
+    except ValueError as error:
+        raise ValueError(
+            "The inputs are too long together: a program of"
+            f" {LONGEST_PROGRAM_BYTES:,} bytes could not be run with them. Shorten them."
+        ) from error
 
 
 def dispatch_again(session: Session, submission: Submission, job: JobState) -> None:
@@ -135,6 +147,10 @@ def dispatch_again(session: Session, submission: Submission, job: JobState) -> N
     job.next_attempt_at = None
     [planned] = [each for each in planned_jobs(submission) if each.name == job.name]
     _dispatch(session, planned)
+
+
+def _run_parameters(program: str, cases: Sequence[Case]) -> dict[str, object]:
+    return program_parameters(program, [case.input for case in cases], _SECONDS_PER_CASE)
 
 
 def _checked(kind: Kind, content: str) -> str:
