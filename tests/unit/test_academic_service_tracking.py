@@ -31,8 +31,18 @@ def _job(name: str, version: int, phase: str = "Running", **status: Any) -> dict
     return {
         "metadata": {"name": name, "resourceVersion": str(version)},
         "spec": {"retries": 3},
-        "status": {"phase": phase, "reason": phase, "message": f"It is {phase}.", **status},
+        "status": {
+            "phase": phase,
+            "reason": phase,
+            "message": f"It is {phase}.",
+            "run": 1,
+            **status,
+        },
     }
+
+
+def _attempt(number: int, run: int = 1) -> dict[str, int]:
+    return {"run": run, "attempt": number}
 
 
 def _state(school: School, name: str) -> JobState:
@@ -75,20 +85,40 @@ def test_jobs_of_others_in_the_namespace_are_left_alone(school: School) -> None:
     [
         pytest.param({}, "", id="none began"),
         pytest.param(
-            {"jobRef": {"attempt": 1}, "effectiveRetries": 4}, "attempt 1 of 5", id="the first"
+            {"jobRef": _attempt(1), "effectiveRetries": 4}, "attempt 1 of 5", id="the first"
         ),
         pytest.param(
-            {"attempts": [{"attempt": 1}], "jobRef": {"attempt": 2}, "effectiveRetries": 3},
+            {"attempts": [_attempt(1)], "jobRef": _attempt(2), "effectiveRetries": 3},
             "attempt 2 of 4",
             id="the second",
         ),
         pytest.param(
-            {"attempts": [{"attempt": 1}], "effectiveRetries": 3}, "attempt 1 of 4", id="between"
+            {"attempts": [_attempt(1)], "effectiveRetries": 3}, "attempt 1 of 4", id="between"
         ),
         pytest.param(
-            {"jobRef": {"attempt": 6}, "effectiveRetries": 3},
-            "attempt 6 of 6",
-            id="disruptions cost no retry",
+            {"jobRef": _attempt(6), "effectiveRetries": 3, "disruptions": 5, "deferrals": 1},
+            "attempt 6 of 10",
+            id="disruptions and deferrals cost no retry",
+        ),
+        pytest.param(
+            {"jobRef": _attempt(7), "effectiveRetries": 3, "disruptions": 6},
+            "attempt 7 of 9",
+            id="but no more than five disruptions",
+        ),
+        pytest.param(
+            {"run": 2, "attempts": [_attempt(5)], "effectiveRetries": 4},
+            "",
+            id="none began of a second run",
+        ),
+        pytest.param(
+            {
+                "run": 2,
+                "attempts": [_attempt(5)],
+                "jobRef": _attempt(1, run=2),
+                "effectiveRetries": 4,
+            },
+            "attempt 1 of 5",
+            id="the first of a second run",
         ),
     ],
 )
@@ -155,6 +185,15 @@ def test_the_page_says_since_when_the_states_are_unknown(school: School) -> None
     assert "Unknown since" not in browser.get(path).text
     browser.app.state.service.contact.is_lost = True  # type: ignore[attr-defined]
     assert "Unknown since" in browser.get(path).text
+
+
+def test_the_page_says_that_a_second_attempt_is_running(school: School) -> None:
+    browser = academics.signed_in(academics.client(school), school, STUDENT)
+    attempts = {"attempts": [_attempt(1)], "jobRef": _attempt(2), "effectiveRetries": 3}
+    record(school.engine, _job(f"grade-{school.submission_id}", 5, **attempts))
+    text = browser.get(f"/submissions/{school.submission_id}").text
+    assert "Running</span>" in text
+    assert "Attempt 2 of 4. It is Running." in text
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(school: School) -> None:

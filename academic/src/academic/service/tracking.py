@@ -30,6 +30,8 @@ _TIMEOUTS = (2, 6)
 _PAUSE_SECONDS = 1.0
 _STALE_AFTER = timedelta(seconds=8)
 _RESOURCE = ("bgjobs.dev", "v1alpha1")
+_FREE = {"disruptions": 5, "deferrals": 50, "suspensions": 50}
+"""Attempts that end so cost no retry, up to that many of them in a run."""
 
 
 @dataclass
@@ -122,14 +124,15 @@ def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
     """Writes down the state of one BackgroundJob, unless a newer one is known."""
     metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
     version = int(metadata["resourceVersion"])
-    # The one under way, or the latest that has ended.
-    attempt = (status.get("jobRef") or (status.get("attempts") or [{}])[-1]).get("attempt", 0)
+    # The one under way, or the latest that has ended; those of an earlier run count no longer.
+    latest = status.get("jobRef") or (status.get("attempts") or [{}])[-1]
+    free = sum(min(status.get(ended, 0), most) for ended, most in _FREE.items())
     values = {
         "phase": status.get("phase", "Pending"),
         "reason": status.get("reason", ""),
         "message": status.get("message", ""),
-        "attempt": attempt,
-        "attempts_allowed": 1 + status.get("effectiveRetries", spec.get("retries", 0)),
+        "attempt": latest.get("attempt", 0) if latest.get("run") == status.get("run") else 0,
+        "attempts_allowed": 1 + status.get("effectiveRetries", spec.get("retries", 0)) + free,
         "next_attempt_at": _time(status.get("nextAttemptTime")),
         "resource_version": version,
     }
