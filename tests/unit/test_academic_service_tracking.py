@@ -307,6 +307,26 @@ def test_a_job_that_was_deleted_is_made_anew(school: School, program: str, phase
     assert [_state(school, name).phase for name in names] == ["Succeeded", ""]
 
 
+def test_why_the_cluster_does_not_take_a_job_for_now_is_on_the_page_without_a_retry(
+    school: School,
+) -> None:
+    name = f"grade-{school.submission_id}"
+    table = OUTBOX.table
+    due_at = utc_now() + timedelta(minutes=5)
+    refused = {"due_at": due_at, "refusal": "The quota is used up.", "tries": 7}
+    with school.engine.begin() as connection:
+        connection.execute(table.update().where(table.c.name == name).values(refused))
+    browser = academics.signed_in(academics.client(school), school, INSTRUCTOR)
+    path = f"/submissions/{school.submission_id}"
+    text = browser.get(path).text
+    assert "it is tried again: The quota is used up." in text
+    assert f'value="{name}"' not in text
+    assert browser.post(f"/api/v1{path}/jobs/{name}/retry").status_code == 400
+    with school.engine.connect() as connection:
+        row = connection.execute(table.select().where(table.c.name == name)).one()
+    assert (row.due_at, row.tries) == (due_at, 7)
+
+
 def test_a_job_that_the_cluster_refused_says_so_and_is_offered_again(school: School) -> None:
     name = f"grade-{school.submission_id}"
     table = OUTBOX.table

@@ -1,6 +1,7 @@
 """The table of the jobs that the API server does not have yet."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -11,10 +12,17 @@ from bgjobs.client.outbox import Outbox
 OUTBOX = Outbox(Base.metadata)
 
 
-def refusals(session: Session, names: Sequence[str]) -> Mapping[str, str]:
-    """What the API server said of those of these jobs that it refused for good."""
+class Refusal(NamedTuple):
+    text: str
+    is_final: bool
+    """Else the job is offered again, by itself."""
+
+
+def refusals(session: Session, names: Sequence[str]) -> Mapping[str, Refusal]:
+    """Why those of these jobs that were offered to the API server are not there."""
     table = OUTBOX.table
-    statement = sa.select(table.c.name, table.c.refusal).where(
-        table.c.name.in_(names), table.c.due_at.is_(None)
+    statement = sa.select(table.c.name, table.c.refusal, table.c.due_at).where(
+        table.c.name.in_(names), table.c.refusal.is_not(None)
     )
-    return {row.name: row.refusal for row in session.execute(statement)}
+    rows = session.execute(statement)
+    return {row.name: Refusal(row.refusal, is_final=row.due_at is None) for row in rows}

@@ -25,12 +25,12 @@ def retry(
     the same would come of it. Raises NotPermittedError, RefusedError and what `again` raises.
     """
     require(user, Action.RETRY_JOB, course_id=submission.assignment.course_id)
-    if refusals(session, [name]) and name in (job.name for job in submission.jobs):
+    jobs = {job.name: job for job in submission.jobs}
+    job = jobs.get(name)
+    if job and any(refusal.is_final for refusal in refusals(session, [name]).values()):
         OUTBOX.retry_refused(session, name)
         session.commit()
         return
-    jobs = {job.name: job for job in submission.jobs}
-    job = jobs.get(name)
     if job is None or job.phase not in RETRIED_PHASES:
         raise RefusedError("Only a job that has failed, was cancelled or deleted can be run again.")
     for each in (*_awaited(job, jobs), job):
