@@ -1,9 +1,12 @@
 """What the pages of the academic service show, and what they make of bad input."""
 
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from tests import academics
@@ -11,7 +14,7 @@ from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
 
 from academic.service.accounts import form_key
 from academic.service.submitting import LONGEST_PROGRAM_BYTES
-from academic.store.schema import Grade, Kind, Notification
+from academic.store.schema import Grade, Kind, Notification, Submission, utc_now
 from academic.web.context import COOKIE
 from academic.web.course_charts import bars, course_charts, top
 from academic.web.examples import RUBRICS
@@ -146,6 +149,48 @@ def test_passages_are_shown_side_by_side(school: School, instructor: TestClient)
     page = instructor.get(f"/findings/{school.finding_id}").text
     assert page.count("<mark><sup>1</sup>Water moves through </mark>") == 2
     assert "90 % in common" in page
+
+
+@pytest.mark.parametrize("of", ["courses", "assignments"])
+def test_an_instructor_sees_every_submission_page_by_page(
+    school: School, instructor: TestClient, of: str
+) -> None:
+    at = utc_now()
+    with Session(school.engine) as session:
+        for number in range(450):
+            session.add(
+                Submission(
+                    id=f"{number:016}",
+                    key=f"paged-{number}",
+                    content="x",
+                    student=academics.person(session, STUDENT),
+                    assignment_id=school.essay_id,
+                    # Many at the same moment.
+                    submitted_at=at + timedelta(seconds=number // 300),
+                )
+            )
+        session.commit()
+        every = set(session.scalars(sa.select(Submission.id)))
+    path = f"/{of}/{school.course_id if of == 'courses' else school.essay_id}"
+    seen = list[str]()
+    query: str | None = ""
+    while query is not None:
+        text = instructor.get(path + query).text
+        table = text[text.index('<div id="submissions"') :]
+        seen += re.findall(r'<a class="name" href="/submissions/(\w+)"', table)
+        link = re.search(r'href="(\?before=\w+)"', table)
+        query = link[1] if link else None
+    assert len(seen) == len(every) == 452
+    assert set(seen) == every
+
+
+def test_the_api_lists_what_was_handed_in_before(school: School, instructor: TestClient) -> None:
+    path = f"/api/v1/courses/{school.course_id}/submissions"
+    latest, earlier = instructor.get(path).json()
+    assert [each["id"] for each in instructor.get(f"{path}?before={latest['id']}").json()] == [
+        earlier["id"]
+    ]
+    assert instructor.get(f"{path}?before=none").status_code == 404
 
 
 def test_a_course_without_a_report_says_when_there_will_be_one(

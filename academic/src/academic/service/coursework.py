@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
@@ -57,15 +58,20 @@ def assignment(session: Session, user: User, assignment_id: int) -> Assignment:
 
 def submission(session: Session, user: User, submission_id: str) -> Submission:
     """Raises NotFoundError or NotPermittedError."""
-    found = session.get(Submission, submission_id)
-    if found is None:
-        raise NotFoundError(f"There is no submission {submission_id[:40]}.")
+    found = _submission(session, submission_id)
     require(
         user,
         Action.SEE_SUBMISSION,
         course_id=found.assignment.course_id,
         owner_id=found.student_id,
     )
+    return found
+
+
+def _submission(session: Session, submission_id: str) -> Submission:
+    found = session.get(Submission, submission_id)
+    if found is None:
+        raise NotFoundError(f"There is no submission {submission_id[:40]}.")
     return found
 
 
@@ -78,14 +84,24 @@ def finding(session: Session, user: User, finding_id: int) -> Finding:
     return found
 
 
+class Listed(NamedTuple):
+    submissions: Sequence[Submission]
+    earlier: str | None
+    """`before` of those that were handed in before these; None where there are none."""
+
+
 def submissions_of(
     session: Session,
     *,
     course_id: int | None = None,
     assignment_id: int | None = None,
     student_id: int | None = None,
-) -> Sequence[Submission]:
-    """The latest first, at most 200."""
+    before: str = "",
+) -> Listed:
+    """The latest first, at most 200, of those that were handed in before that submission.
+
+    Raises NotFoundError where `before` is none.
+    """
     statement = (
         sa.select(Submission)
         .options(
@@ -95,8 +111,8 @@ def submissions_of(
             selectinload(Submission.overrides),
             selectinload(Submission.jobs),
         )
-        .order_by(Submission.submitted_at.desc(), Submission.id)
-        .limit(_LISTED)
+        .order_by(Submission.submitted_at.desc(), Submission.id.desc())
+        .limit(_LISTED + 1)
     )
     if course_id is not None:
         statement = statement.where(Submission.assignment.has(Assignment.course_id == course_id))
@@ -104,7 +120,15 @@ def submissions_of(
         statement = statement.where(Submission.assignment_id == assignment_id)
     if student_id is not None:
         statement = statement.where(Submission.student_id == student_id)
-    return session.scalars(statement).all()
+    if before:
+        last = _submission(session, before)
+        at, is_earlier = Submission.submitted_at, Submission.id < last.id
+        statement = statement.where(
+            at <= last.submitted_at, sa.or_(at < last.submitted_at, is_earlier)
+        )
+    found = session.scalars(statement).all()
+    listed = found[:_LISTED]
+    return Listed(listed, listed[-1].id if len(found) > len(listed) else None)
 
 
 def findings_of(session: Session, *submission_ids: str) -> Sequence[Finding]:

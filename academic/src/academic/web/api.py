@@ -132,15 +132,15 @@ def courses(session: Stored, user: SignedIn) -> list[CourseOut]:
 
 @router.get("/courses/{course_id}/submissions")
 def submissions(
-    service: Its, session: Stored, user: SignedIn, course_id: Number
+    service: Its, session: Stored, user: SignedIn, course_id: Number, before: str = ""
 ) -> list[SubmissionOut]:
-    """The latest 200; a student's own."""
+    """The latest 200, of those that were handed in before that submission; a student's own."""
     coursework.course(session, user, course_id)
     sees_all = allows(user, Action.SEE_COURSE_SUBMISSIONS, course_id)
     listed = coursework.submissions_of(
-        session, course_id=course_id, student_id=None if sees_all else user.id
+        session, course_id=course_id, student_id=None if sees_all else user.id, before=before
     )
-    return [_shown(service, each) for each in listed]
+    return [_shown(service, each) for each in listed.submissions]
 
 
 @router.get("/courses/{course_id}/analytics")

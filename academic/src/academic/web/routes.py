@@ -69,20 +69,22 @@ def _to(path: str) -> Response:
 def home(request: Request, session: Stored, user: SignedIn) -> Response:
     own = coursework.submissions_of(session, student_id=user.id)
     # The latest comes first, and counts.
-    latest = {each.assignment_id: each for each in reversed(own)}
+    latest = {each.assignment_id: each for each in reversed(own.submissions)}
     courses = coursework.courses_of(session, user)
     return _page(request, session, user, "home.html", courses=courses, latest=latest)
 
 
 @router.get("/courses/{course_id}")
-def course(request: Request, session: Stored, user: SignedIn, course_id: Number) -> Response:
+def course(
+    request: Request, session: Stored, user: SignedIn, course_id: Number, before: str = ""
+) -> Response:
     found = coursework.course(session, user, course_id)
     sees_all = allows(user, Action.SEE_COURSE_SUBMISSIONS, course_id)
-    submissions = coursework.submissions_of(
-        session, course_id=course_id, student_id=None if sees_all else user.id
+    listed = coursework.submissions_of(
+        session, course_id=course_id, student_id=None if sees_all else user.id, before=before
     )
     findings = (
-        coursework.findings_of(session, *(each.id for each in submissions))
+        coursework.findings_of(session, *(each.id for each in listed.submissions))
         if allows(user, Action.SEE_FINDINGS, course_id)
         else []
     )
@@ -92,7 +94,8 @@ def course(request: Request, session: Stored, user: SignedIn, course_id: Number)
         user,
         "course.html",
         course=found,
-        submissions=submissions,
+        submissions=listed.submissions,
+        earlier=listed.earlier,
         sees_all=sees_all,
         findings=findings,
         retried_phases=RETRIED_PHASES,
@@ -163,10 +166,10 @@ def write_assignment(
 
 @router.get("/assignments/{assignment_id}")
 def assignment(
-    request: Request, session: Stored, user: SignedIn, assignment_id: Number
+    request: Request, session: Stored, user: SignedIn, assignment_id: Number, before: str = ""
 ) -> Response:
     found = coursework.assignment(session, user, assignment_id)
-    return _assignment_page(request, session, user, found)
+    return _assignment_page(request, session, user, found, before=before)
 
 
 def _assignment_page(
@@ -178,8 +181,16 @@ def _assignment_page(
     status: int = HTTPStatus.OK,
     problem: str = "",
     text: str = "",
+    before: str = "",
 ) -> Response:
     is_text = found.kind == Kind.TEXT
+    sees_all = allows(user, Action.SEE_COURSE_SUBMISSIONS, found.course_id)
+    listed = coursework.submissions_of(
+        session,
+        assignment_id=found.id,
+        student_id=None if sees_all else user.id,
+        before=before,
+    )
     return _page(
         request,
         session,
@@ -189,7 +200,11 @@ def _assignment_page(
         assignment=found,
         criteria=rubric_from_json(found.rubric).criteria if is_text else (),
         cases=() if is_text else cases_from_json(found.rubric),
-        own=coursework.submissions_of(session, assignment_id=found.id, student_id=user.id),
+        submissions=listed.submissions,
+        earlier=listed.earlier,
+        sees_all=sees_all,
+        retried_phases=RETRIED_PHASES,
+        unknown_since=_unknown_since(request),
         key=secrets.token_hex(16),
         problem=problem,
         text=text,
@@ -297,6 +312,8 @@ def retry_job(
     retry(session, user, found, job, service.retry)
     if then == "course":
         return _to(f"/courses/{found.assignment.course_id}")
+    if then == "assignment":
+        return _to(f"/assignments/{found.assignment_id}")
     return _to(f"/submissions/{found.id}")
 
 
