@@ -1,5 +1,6 @@
 """What the service writes down of a BackgroundJob, and how the pages call it."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from academic.service.outbox import OUTBOX
 from academic.service.tracking import Contact, record, record_gone, record_missing
 from academic.store.schema import Assignment, JobState, ProgramRun, utc_now
 from academic.web.context import COOKIE
-from bgjobs.client import NoSuchJobError
+from bgjobs.client import NoSuchJobError, UnreachableError
 
 _RESULT = {"runs": [{"outcome": "finished", "exit_code": 0, "output": "7\n"}]}
 
@@ -45,6 +46,12 @@ def _attempt(number: int, run: int = 1) -> dict[str, int]:
     return {"run": run, "attempt": number}
 
 
+def _record(
+    school: School, job: dict[str, Any], again: Callable[[str], None] = lambda _: None
+) -> None:
+    record(school.engine, job, again)
+
+
 def _state(school: School, name: str) -> JobState:
     with Session(school.engine) as session:
         return session.get_one(JobState, name)
@@ -52,15 +59,15 @@ def _state(school: School, name: str) -> JobState:
 
 def test_nothing_old_overwrites_what_is_newer(school: School) -> None:
     name = f"grade-{school.submission_id}"
-    record(school.engine, _job(name, 12, "Succeeded"))
-    record(school.engine, _job(name, 11, "Running"))
+    _record(school, _job(name, 12, "Succeeded"))
+    _record(school, _job(name, 11, "Running"))
     assert _state(school, name).phase == "Succeeded"
 
 
 def test_a_retry_by_hand_is_newer_than_the_failure(school: School) -> None:
     name = f"grade-{school.submission_id}"
-    record(school.engine, _job(name, 12, "Failed"))
-    record(school.engine, _job(name, 13, "Running"))
+    _record(school, _job(name, 12, "Failed"))
+    _record(school, _job(name, 13, "Running"))
     assert _state(school, name).phase == "Running"
 
 
@@ -69,13 +76,13 @@ def test_the_last_end_of_a_program_that_is_to_run_again_is_not_written_down_anew
 ) -> None:
     asked = _job(f"run-{program}", 12, "Failed", observedRetryRequests=0)
     asked["spec"]["retryRequests"] = 1
-    record(school.engine, asked)
+    _record(school, asked)
     with Session(school.engine) as session:
         assert session.get(ProgramRun, program) is None
 
 
 def test_jobs_of_others_in_the_namespace_are_left_alone(school: School) -> None:
-    record(school.engine, _job("somebody-elses", 1, "Succeeded"))
+    _record(school, _job("somebody-elses", 1, "Succeeded"))
     with Session(school.engine) as session:
         assert session.get(JobState, "somebody-elses") is None
 
@@ -124,7 +131,7 @@ def test_jobs_of_others_in_the_namespace_are_left_alone(school: School) -> None:
 )
 def test_attempts_are_counted(school: School, status: dict[str, Any], words: str) -> None:
     name = f"grade-{school.submission_id}"
-    record(school.engine, _job(name, 5, **status))
+    _record(school, _job(name, 5, **status))
     assert attempt_words(_state(school, name)) == words
 
 
@@ -150,7 +157,7 @@ def test_waiting_is_called_by_what_it_waits_for(phase: str, reason: str, called:
 
 
 def test_what_came_of_a_program_is_there_for_its_grading(school: School, program: str) -> None:
-    record(school.engine, _job(f"run-{program}", 7, "Succeeded", result=_RESULT))
+    _record(school, _job(f"run-{program}", 7, "Succeeded", result=_RESULT))
     with Session(school.engine) as session:
         run = session.get_one(ProgramRun, program)
         assert (run.result, run.problem) == (_RESULT, "")
@@ -160,12 +167,36 @@ def test_why_a_program_could_not_be_run_is_there_and_gives_way_to_a_result(
     school: School, program: str
 ) -> None:
     name = f"run-{program}"
-    record(school.engine, _job(name, 7, "Failed"))
+    _record(school, _job(name, 7, "Failed"))
     with Session(school.engine) as session:
         assert session.get_one(ProgramRun, program).problem == "It is Failed."
-    record(school.engine, _job(name, 9, "Succeeded", result=_RESULT))
+    _record(school, _job(name, 9, "Succeeded", result=_RESULT))
     with Session(school.engine) as session:
         assert session.get_one(ProgramRun, program).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "retried"), [("Failed", True), ("Retrying", False), ("Cancelled", False)]
+)
+def test_grading_that_gave_up_before_the_run_was_seen_is_asked_for_again(
+    school: School, program: str, phase: str, retried: bool
+) -> None:
+    _record(school, _job(f"grade-{program}", 6, phase))
+    asked: list[str] = []
+    _record(school, _job(f"run-{program}", 7, "Succeeded", result=_RESULT), asked.append)
+    assert asked == ([f"grade-{program}"] if retried else [])
+
+
+def test_a_run_is_written_down_although_its_grading_cannot_be_asked_for(
+    school: School, program: str
+) -> None:
+    def again(_: str) -> None:
+        raise UnreachableError("no answer")
+
+    _record(school, _job(f"grade-{program}", 6, "Failed"))
+    _record(school, _job(f"run-{program}", 7, "Succeeded", result=_RESULT), again)
+    with Session(school.engine) as session:
+        assert session.get_one(ProgramRun, program).result == _RESULT
 
 
 def test_the_states_are_unknown_once_the_api_server_stops_answering() -> None:
@@ -190,7 +221,7 @@ def test_the_page_says_since_when_the_states_are_unknown(school: School) -> None
 def test_the_page_says_that_a_second_attempt_is_running(school: School) -> None:
     browser = academics.signed_in(academics.client(school), school, STUDENT)
     attempts = {"attempts": [_attempt(1)], "jobRef": _attempt(2), "effectiveRetries": 3}
-    record(school.engine, _job(f"grade-{school.submission_id}", 5, **attempts))
+    _record(school, _job(f"grade-{school.submission_id}", 5, **attempts))
     text = browser.get(f"/submissions/{school.submission_id}").text
     assert "Running</span>" in text
     assert "Attempt 2 of 4. It is Running." in text
@@ -201,7 +232,7 @@ def test_a_page_that_has_not_changed_is_not_sent_again(school: School) -> None:
     path = f"/submissions/{school.submission_id}"
     headers = {"If-None-Match": browser.get(path).headers["ETag"]}
     assert browser.get(path, headers=headers).status_code == 304
-    record(school.engine, _job(f"grade-{school.submission_id}", 5))
+    _record(school, _job(f"grade-{school.submission_id}", 5))
     assert browser.get(path, headers=headers).status_code == 200
 
 
@@ -209,8 +240,8 @@ def test_a_job_that_was_deleted_under_way_is_gone_and_one_that_had_ended_stays(
     school: School,
 ) -> None:
     running, done = f"grade-{school.submission_id}", f"notify-{school.submission_id}"
-    record(school.engine, _job(running, 5))
-    record(school.engine, _job(done, 6, "Succeeded"))
+    _record(school, _job(running, 5))
+    _record(school, _job(done, 6, "Succeeded"))
     record_gone(school.engine, [running, done])
     assert (_state(school, running).phase, _state(school, done).phase) == ("Gone", "Succeeded")
 
@@ -219,8 +250,8 @@ def test_what_ended_while_the_service_was_away_is_gone_and_what_waits_in_the_out
     school: School,
 ) -> None:
     running, other = f"grade-{school.submission_id}", f"notify-{school.submission_id}"
-    record(school.engine, _job(running, 5))
-    record(school.engine, _job(other, 6))
+    _record(school, _job(running, 5))
+    _record(school, _job(other, 6))
     record_missing(school.engine, {other})
     assert _state(school, running).phase == "Gone"
     assert _state(school, other).phase == "Running"
@@ -233,7 +264,7 @@ def test_what_ended_while_the_service_was_away_is_gone_and_what_waits_in_the_out
 @pytest.mark.parametrize("who", [INSTRUCTOR, ADMIN])
 def test_a_failed_grading_is_retried_by_the_service(school: School, who: str) -> None:
     name = f"grade-{school.submission_id}"
-    record(school.engine, _job(name, 5, "Failed"))
+    _record(school, _job(name, 5, "Failed"))
     asked: list[str] = []
     browser = academics.signed_in(academics.client(school, asked.append), school, who)
     form = {"job": name, "form_key": form_key(browser.cookies[COOKIE])}
@@ -245,7 +276,7 @@ def test_a_failed_grading_is_retried_by_the_service(school: School, who: str) ->
 @pytest.mark.parametrize("phase", ["Running", "Succeeded", "Pending"])
 def test_what_has_not_failed_is_not_retried(school: School, phase: str) -> None:
     name = f"grade-{school.submission_id}"
-    record(school.engine, _job(name, 5, phase))
+    _record(school, _job(name, 5, phase))
     asked: list[str] = []
     browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
     path = f"/api/v1/submissions/{school.submission_id}/jobs/{name}/retry"
@@ -258,7 +289,7 @@ def test_a_job_of_another_submission_is_not_retried_by_this_one(
     school: School, program: str
 ) -> None:
     name = f"grade-{program}"
-    record(school.engine, _job(name, 5, "Failed"))
+    _record(school, _job(name, 5, "Failed"))
     asked: list[str] = []
     browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
     path = f"/api/v1/submissions/{school.submission_id}/jobs/{name}/retry"
@@ -270,7 +301,7 @@ def test_grading_a_program_that_could_not_be_run_runs_it_again_first(
     school: School, program: str
 ) -> None:
     for verb in ("run", "grade"):
-        record(school.engine, _job(f"{verb}-{program}", 5, "Failed"))
+        _record(school, _job(f"{verb}-{program}", 5, "Failed"))
     asked: list[str] = []
     browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
     answer = browser.post(f"/api/v1/submissions/{program}/jobs/grade-{program}/retry")
@@ -284,7 +315,7 @@ def test_grading_a_program_that_could_not_be_run_runs_it_again_first(
 def test_a_job_that_was_deleted_is_made_anew(school: School, program: str, phase: str) -> None:
     names = [f"{verb}-{program}" for verb in ("run", "grade")]
     for name in names:
-        record(school.engine, _job(name, 5, "Running" if phase == "Gone" else phase))
+        _record(school, _job(name, 5, "Running" if phase == "Gone" else phase))
     if phase == "Gone":
         record_gone(school.engine, names)
     table = OUTBOX.table
@@ -303,7 +334,7 @@ def test_a_job_that_was_deleted_is_made_anew(school: School, program: str, phase
         made = {row.name: row.manifest for row in connection.execute(table.select())}
     assert made == {name: first[name] for name in names}
     # Of the new one, whatever its version.
-    record(school.engine, _job(names[0], 1, "Succeeded", result=_RESULT))
+    _record(school, _job(names[0], 1, "Succeeded", result=_RESULT))
     assert [_state(school, name).phase for name in names] == ["Succeeded", ""]
 
 

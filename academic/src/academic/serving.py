@@ -25,11 +25,15 @@ def serve(environment: Mapping[str, str]) -> None:
     )
     engine = connect(settings.database_url)
     jobs = Client(namespace=settings.namespace)
+
+    def again(name: str) -> None:
+        jobs.handle(name).retry()
+
     contact, stop = Contact(), threading.Event()
     service = Service(
         engine=engine,
         contact=contact,
-        retry=lambda name: jobs.handle(name).retry(),
+        retry=again,
         throttle=Throttle(time.monotonic),
         dashboard_url=settings.dashboard_url,
     )
@@ -37,7 +41,7 @@ def serve(environment: Mapping[str, str]) -> None:
     threads = [
         threading.Thread(target=OUTBOX.drain, args=(engine, jobs, stop), daemon=True),
         threading.Thread(
-            target=track, args=(engine, settings.namespace, contact, stop), daemon=True
+            target=track, args=(engine, settings.namespace, contact, again, stop), daemon=True
         ),
     ]
     for thread in threads:

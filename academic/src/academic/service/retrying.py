@@ -1,5 +1,6 @@
 """Runs a job again that has not succeeded."""
 
+import logging
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -10,7 +11,9 @@ from academic.service.outbox import OUTBOX, refusals
 from academic.service.permissions import Action, require
 from academic.service.submitting import RefusedError, dispatch_again
 from academic.store.schema import JobState, ProgramRun, Submission, User
-from bgjobs.client import NoSuchJobError
+from bgjobs.client import ClientError, NoSuchJobError
+
+logger = logging.getLogger(__name__)
 
 RETRIED_PHASES = ("Failed", "Cancelled", "Rejected", GONE)
 
@@ -37,11 +40,29 @@ def retry(
         if each.title == "RunProgram":
             session.execute(sa.delete(ProgramRun).where(ProgramRun.submission_id == submission.id))
             session.commit()
-        try:
-            again(each.name)
-        except NoSuchJobError:
-            dispatch_again(session, submission, each)
-            session.commit()
+        _run_again(session, submission, each, again)
+
+
+def grade_again(engine: sa.Engine, run: str, again: Callable[[str], None]) -> None:
+    """Grades a program whose run of that name was seen after its grading had given up."""
+    with Session(engine) as session:
+        submission = session.get_one(Submission, session.get_one(JobState, run).submission_id)
+        for job in submission.jobs:
+            if job.title == "AutomatedGrading" and job.phase == "Failed":
+                try:
+                    _run_again(session, submission, job, again)
+                except ClientError as error:
+                    logger.warning("%s has to be retried by hand: %s", job.name, error)
+
+
+def _run_again(
+    session: Session, submission: Submission, job: JobState, again: Callable[[str], None]
+) -> None:
+    try:
+        again(job.name)
+    except NoSuchJobError:
+        dispatch_again(session, submission, job)
+        session.commit()
 
 
 def _awaited(job: JobState, jobs: dict[str, JobState]) -> list[JobState]:

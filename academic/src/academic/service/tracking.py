@@ -5,7 +5,7 @@ Pages read that from the database: however many look, the API server has one wat
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
 from academic.service.job_words import GONE, TERMINAL_PHASES
+from academic.service.retrying import grade_again
 from academic.store.schema import JobState, ProgramRun, utc_now
 
 logger = logging.getLogger(__name__)
@@ -50,11 +51,20 @@ class Contact:
         return self.last if self.is_lost or utc_now() - self.last > _STALE_AFTER else None
 
 
-def track(engine: sa.Engine, namespace: str, contact: Contact, stop: threading.Event) -> None:
-    """Goes on until `stop` is set, whatever happens to the API server or the database."""
+def track(
+    engine: sa.Engine,
+    namespace: str,
+    contact: Contact,
+    again: Callable[[str], None],
+    stop: threading.Event,
+) -> None:
+    """Goes on until `stop` is set, whatever happens to the API server or the database.
+
+    By `again` it asks for another run of the job of a name (see `record`).
+    """
     while not stop.is_set():
         try:
-            _follow(engine, _api(), namespace, contact, stop)
+            _follow(engine, _api(), namespace, contact, again, stop)
         except ConfigException as error:
             contact.is_lost = True
             logger.warning("there is no cluster to follow the jobs in: %s", error)
@@ -88,6 +98,7 @@ def _follow(
     api: client.CustomObjectsApi,
     namespace: str,
     contact: Contact,
+    again: Callable[[str], None],
     stop: threading.Event,
 ) -> None:
     """Returns when `stop` is set; whatever is raised, the next call begins with a list."""
@@ -96,7 +107,7 @@ def _follow(
     )
     contact.answered()
     for job in listed["items"]:
-        record(engine, job)
+        record(engine, job, again)
     record_missing(engine, {job["metadata"]["name"] for job in listed["items"]})
     version = listed["metadata"]["resourceVersion"]
     while not stop.is_set():
@@ -113,15 +124,19 @@ def _follow(
         for event in events:
             contact.answered()
             if event["type"] in ("ADDED", "MODIFIED"):
-                record(engine, event["object"])
+                record(engine, event["object"], again)
             elif event["type"] == "DELETED":
                 record_gone(engine, [event["object"]["metadata"]["name"]])
             version = event["object"]["metadata"]["resourceVersion"]
         contact.answered()
 
 
-def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
-    """Writes down the state of one BackgroundJob, unless a newer one is known."""
+def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], None]) -> None:
+    """Writes down the state of one BackgroundJob, unless a newer one is known.
+
+    Asks by `again` for the grading of a program that has run well, where it has failed already:
+    it waits for what is written down here, and gives up while this service is away.
+    """
     metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
     version = int(metadata["resourceVersion"])
     # The one under way, or the latest that has ended; those of an earlier run count no longer.
@@ -145,11 +160,18 @@ def record(engine: sa.Engine, job: Mapping[str, Any]) -> None:
         is_new = cast(sa.CursorResult[Any], changed).rowcount > 0
         # Asked to run again, it still bears its last end until the operator has seen that.
         runs_again = spec.get("retryRequests", 0) > status.get("observedRetryRequests", 0)
-        if is_new and values["phase"] in TERMINAL_PHASES and not runs_again:
-            state = session.get_one(JobState, metadata["name"])
-            if state.title == "RunProgram":
-                _record_run(session, state, status)
+        state = session.get(JobState, metadata["name"]) if is_new else None
+        has_run = bool(
+            state
+            and state.title == "RunProgram"
+            and state.phase in TERMINAL_PHASES
+            and not runs_again
+        )
+        if state and has_run:
+            _record_run(session, state, status)
         session.commit()
+    if has_run and values["phase"] == "Succeeded":
+        grade_again(engine, metadata["name"], again)
 
 
 def record_missing(engine: sa.Engine, there: Set[str]) -> None:
