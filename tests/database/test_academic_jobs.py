@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,7 +23,9 @@ from tests.academics import INSTRUCTOR, OTHER_STUDENT, STUDENT, School
 from tests.mariadb import fresh_database
 from tests.operating import free_port
 
+import academic.jobs
 from academic import mail
+from academic.analytics import course_analytics
 from academic.jobs import (
     AutomatedGrading,
     CheckForPlagiarism,
@@ -347,6 +352,28 @@ def test_a_report_that_was_computed_later_is_not_overwritten(
         assert report.content == {"of": "more"}
         session.delete(report)
         session.commit()
+
+
+def test_the_first_reports_of_a_course_may_be_computed_at_once(
+    school: School, key: str, bgjob: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = _hand_in(school, key)
+    bgjob.run(AutomatedGrading, {"submission": submission})
+    both = threading.Barrier(2)
+
+    def computed(*rows: Any) -> Any:
+        analytics = course_analytics(*rows)
+        both.wait(timeout=60)
+        return analytics
+
+    monkeypatch.setattr(academic.jobs, "course_analytics", computed)
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(10):
+            with Session(school.engine) as session:
+                session.execute(sa.delete(Report))
+                session.commit()
+            runs = [threads.submit(GenerateAnalyticsReport().handle, submission) for _ in range(2)]
+            assert runs[0].result() == runs[1].result()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from academic.plagiarism import Document, compare, is_suspicious
 from academic.store.database import from_environment
 from academic.store.schema import (
     Assignment,
+    Course,
     Finding,
     Grade,
     Kind,
@@ -133,7 +134,9 @@ class GenerateAnalyticsReport:
             course_id = found.assignment.course_id
             computed_at = utc_now()
             analytics = course_analytics(_rows(session, course_id))
-            there = session.get(Report, course_id, with_for_update=True)
+            # Reports of a course are written one after the other, the first one, too.
+            session.get_one(Course, course_id, with_for_update=True)
+            there = session.get(Report, course_id)
             # Another submission's report may have been computed meanwhile, from more of them.
             if there is None or there.computed_at < computed_at:
                 content = asdict(analytics)
