@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,26 @@ def test_a_student_hands_in_and_sees_without_a_reload_what_becomes_of_it(
     assert {
         job["metadata"]["annotations"]["bgjobs.dev/created-by"] for job in created.values()
     } == {"system:serviceaccount:academic:academic"}
+
+
+def test_a_page_whose_jobs_are_over_asks_seldom(page: Page, url: str, school: School) -> None:
+    student = academics.bearer(school, STUDENT)
+    submission = academics.post(urllib3.PoolManager(), url, school, student, "all-over")["id"]
+    path = f"/submissions/{submission}"
+    _sign_in(page, url, STUDENT, path)
+    expect(page.locator("[data-under-way]")).to_have_count(0, timeout=40_000)
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    page.clock.install(time=at)
+    page.goto(f"{url}{path}")
+    with page.expect_response(f"{url}{path}") as answered:
+        page.clock.pause_at(at + timedelta(hours=1))
+    answered.value.finished()
+    asked: list[Any] = []
+    page.on("request", asked.append)
+    page.clock.run_for(9_000)
+    assert asked == []
+    with page.expect_request(f"{url}{path}"):
+        page.clock.run_for(10_000)
 
 
 def test_why_it_waits_is_on_the_page(page: Page, url: str, school: School, jobs: Jobs) -> None:

@@ -258,6 +258,16 @@ def test_what_ended_while_the_service_was_away_is_gone_and_what_waits_in_the_out
     assert _state(school, f"report-{school.submission_id}").phase == ""
 
 
+def test_a_page_is_marked_as_under_way_until_all_its_jobs_are_over(school: School) -> None:
+    browser = academics.signed_in(academics.client(school), school, STUDENT)
+    paths = (f"/submissions/{school.submission_id}", f"/courses/{school.course_id}")
+    names = [f"{verb}-{school.submission_id}" for verb in ("grade", "notify", "compare", "report")]
+    for name in names:
+        assert all("data-under-way" in browser.get(path).text for path in paths)
+        _record(school, _job(name, 5, "Succeeded"))
+    assert not any("data-under-way" in browser.get(path).text for path in paths)
+
+
 # Retrying.
 
 

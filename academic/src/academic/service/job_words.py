@@ -1,5 +1,6 @@
 """What the state of a BackgroundJob is called on the pages."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from academic.store.schema import JobState
@@ -47,6 +48,10 @@ def state_of(job: JobState) -> State:
 
 def is_over(job: JobState) -> bool:
     return job.phase in (GONE, *TERMINAL_PHASES)
+
+
+def are_over(jobs: Iterable[JobState]) -> bool:
+    return all(map(is_over, jobs))
 
 
 def attempt_words(job: JobState) -> str:

@@ -1,7 +1,8 @@
 // The pages work without this. It keeps what is live on them current, and counts times on.
 "use strict";
 
-const EVERY_MS = 1000;
+const WHILE_UNDER_WAY_EVERY_MS = 1000;
+const OTHERWISE_EVERY_MS = 10000;
 const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
 const told = document.getElementById("live");
 let etag = "";
@@ -83,11 +84,16 @@ function tell(text) {
 // One answer after the other, however long each takes.
 async function keepCurrent() {
   await poll();
-  setTimeout(keepCurrent, EVERY_MS);
+  setTimeout(keepCurrent, pauseMs());
+}
+
+function pauseMs() {
+  const isUnderWay = document.querySelector("[data-under-way]") || document.body.dataset.failed;
+  return isUnderWay ? WHILE_UNDER_WAY_EVERY_MS : OTHERWISE_EVERY_MS;
 }
 
 if (document.querySelector("[data-live]") || document.body.dataset.failed) {
-  setTimeout(keepCurrent, EVERY_MS);
+  setTimeout(keepCurrent, pauseMs());
   document.addEventListener("visibilitychange", poll);
 }
 setInterval(tick, 1000);
