@@ -40,6 +40,42 @@ def test_passwords_are_kept_as_argon2_hashes_alone(school: School) -> None:
     assert PASSWORD not in kept
 
 
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ada",
+        "@x.org",
+        "ada@",
+        "a..b@x.org",
+        "müller@x.org",
+        "stra\u00dfe@x.org",
+        "ada@müller.org",
+        "ada@-x..org",
+        "ada b@x.org",
+        "ada@x.org, ben@x.org",
+        "Ada <ada@x.org>",
+        "ada@x.org\nBcc: ben@x.org",
+        "a" * 250 + "@x.org",
+    ],
+)
+def test_an_address_that_no_mail_reaches_is_refused(school: School, email: str) -> None:
+    with Session(school.engine) as session, pytest.raises(ValueError, match="e-mail address"):
+        accounts.add_user(session, email, "Ada", Role.STUDENT, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("email", "kept"),
+    [
+        ("Ada.B+c@X.example ", "ada.b+c@x.example"),
+        ("o'neil@mail", "o'neil@mail"),
+    ],
+)
+def test_an_address_is_kept_in_small_letters(school: School, email: str, kept: str) -> None:
+    with Session(school.engine) as session:
+        assert accounts.add_user(session, email, "Ada", Role.STUDENT, PASSWORD).email == kept
+
+
 def test_the_session_is_out_of_reach_of_scripts_and_other_sites(school: School) -> None:
     browser = academics.client(school)
     answer = browser.post("/sign-in", data={"email": STUDENT, "password": PASSWORD})
