@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
 from academic.service.job_words import GONE, TERMINAL_PHASES
+from academic.service.outbox import OUTBOX
 from academic.service.retrying import grade_again
 from academic.store.schema import JobState, ProgramRun, utc_now
 
@@ -102,13 +103,14 @@ def _follow(
     stop: threading.Event,
 ) -> None:
     """Returns when `stop` is set; whatever is raised, the next call begins with a list."""
+    expected = expected_names(engine)
     listed: Any = api.list_namespaced_custom_object(
         *_RESOURCE, namespace, "backgroundjobs", _request_timeout=_TIMEOUTS
     )
     contact.answered()
     for job in listed["items"]:
         record(engine, job, again)
-    record_missing(engine, {job["metadata"]["name"] for job in listed["items"]})
+    record_gone(engine, expected - {job["metadata"]["name"] for job in listed["items"]})
     version = listed["metadata"]["resourceVersion"]
     while not stop.is_set():
         events: Iterator[Any] = watch.Watch().stream(
@@ -174,12 +176,10 @@ def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], Non
         grade_again(engine, metadata["name"], again)
 
 
-def record_missing(engine: sa.Engine, there: Set[str]) -> None:
-    """What was under way and is no longer there has ended while nobody looked."""
+def expected_names(engine: sa.Engine) -> Set[str]:
+    """Of the jobs under way: one that a later list lacks has ended while nobody looked."""
     with Session(engine) as session:
-        statement = sa.select(JobState.name).where(_is_under_way())
-        missing = [name for name in session.scalars(statement) if name not in there]
-    record_gone(engine, missing)
+        return set(session.scalars(sa.select(JobState.name).where(_is_under_way())))
 
 
 def record_gone(engine: sa.Engine, names: Collection[str]) -> None:
@@ -196,7 +196,9 @@ def record_gone(engine: sa.Engine, names: Collection[str]) -> None:
 
 
 def _is_under_way() -> sa.ColumnElement[bool]:
-    return JobState.phase.not_in(("", GONE, *TERMINAL_PHASES))
+    """Created, for it has left the outbox, and not seen to end."""
+    has_left = JobState.name.not_in(sa.select(OUTBOX.table.c.name))
+    return sa.and_(has_left, JobState.phase.not_in((GONE, *TERMINAL_PHASES)))
 
 
 def _record_run(session: Session, state: JobState, status: Mapping[str, Any]) -> None:
