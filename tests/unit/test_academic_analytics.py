@@ -22,12 +22,22 @@ def row(
     student: str = "s1",
     *,
     assignment: str = "essay",
+    assignment_id: int | None = None,
     hours: float = -1,
     score: float | None = None,
     due: datetime | None = DUE,
     **criteria: float,
 ) -> SubmissionRow:
-    return SubmissionRow(assignment, student, DUE + timedelta(hours=hours), due, score, criteria)
+    """Assignments of other titles are others, unless told otherwise."""
+    return SubmissionRow(
+        assignment_id=hash(assignment) if assignment_id is None else assignment_id,
+        assignment=assignment,
+        student=student,
+        submitted_at=DUE + timedelta(hours=hours),
+        due_at=due,
+        score=score,
+        criteria=criteria,
+    )
 
 
 def test_a_course_without_submissions_has_figures_as_well() -> None:
@@ -43,6 +53,20 @@ def test_students_submissions_and_grades_are_counted_apart() -> None:
         [row("s1", score=50), row("s1", score=70), row("s2"), row("s3", score=90)]
     )
     assert (found.students, found.submissions, found.graded) == (3, 4, 3)
+
+
+def test_two_assignments_of_one_title_are_two() -> None:
+    found = course_analytics(
+        [row(assignment_id=1, score=50, style=0.5), row(assignment_id=2, score=70, style=0.7)]
+    )
+    assert [(each.assignment, each.mean) for each in found.per_assignment] == [
+        ("essay", 50),
+        ("essay", 70),
+    ]
+    assert [(each.assignment, each.mean) for each in found.per_criterion] == [
+        ("essay", 0.5),
+        ("essay", 0.7),
+    ]
 
 
 def test_mean_and_median_are_of_what_is_graded() -> None:
@@ -76,7 +100,7 @@ def test_late_is_after_the_due_time(hours: float, due: datetime | None, late: in
 
 def test_days_are_those_of_utc_in_order() -> None:
     night = datetime(2026, 10, 2, 1, tzinfo=timezone(timedelta(hours=5)))
-    rows = [row(hours=24), row(), SubmissionRow("essay", "s2", night, None, None, {})]
+    rows = [row(hours=24), row(), SubmissionRow(1, "essay", "s2", night, None, None, {})]
     assert course_analytics(rows).per_day == (("2026-10-01", 2), ("2026-10-02", 1))
 
 

@@ -18,9 +18,10 @@ class SubmissionRow:
     """One submission. `score` (0 to 100) and `criteria` (name -> 0 to 1) are its grade's.
 
     Not graded yet: `score` is None. Both times know their time zone; without `due_at` nothing
-    is late.
+    is late. Two assignments may have the same title, `assignment`.
     """
 
+    assignment_id: int
     assignment: str
     student: str
     submitted_at: datetime
@@ -89,7 +90,7 @@ def course_analytics(rows: Sequence[SubmissionRow]) -> CourseAnalytics:
         mean=_mean(scores),
         median=_median(scores),
         distribution=tuple(steps[step] for step in range(_STEPS)),
-        per_assignment=tuple(_assignment(name, own) for name, own in _grouped(rows).items()),
+        per_assignment=tuple(map(_assignment, _grouped(rows))),
         per_criterion=averages,
         hardest=min(averages, key=lambda average: average.mean, default=None),
         per_day=tuple(sorted(days.items())),
@@ -131,17 +132,18 @@ def _is_late(row: SubmissionRow) -> bool:
     return row.due_at is not None and row.submitted_at > row.due_at
 
 
-def _grouped(rows: Iterable[SubmissionRow]) -> dict[str, list[SubmissionRow]]:
+def _grouped(rows: Iterable[SubmissionRow]) -> Iterable[Sequence[SubmissionRow]]:
+    """By assignment."""
     grouped = defaultdict(list)
     for row in rows:
-        grouped[row.assignment].append(row)
-    return grouped
+        grouped[row.assignment_id].append(row)
+    return grouped.values()
 
 
-def _assignment(name: str, rows: Sequence[SubmissionRow]) -> AssignmentAnalytics:
+def _assignment(rows: Sequence[SubmissionRow]) -> AssignmentAnalytics:
     scores = _scores(rows)
     return AssignmentAnalytics(
-        assignment=name,
+        assignment=rows[0].assignment,
         submissions=len(rows),
         late=sum(map(_is_late, rows)),
         graded=len(scores),
@@ -155,10 +157,10 @@ def _averages(rows: Iterable[SubmissionRow]) -> tuple[CriterionAverage, ...]:
     for row in rows:
         if row.score is not None:
             for name, score in row.criteria.items():
-                scores[row.assignment, name].append(score)
+                scores[row.assignment_id, row.assignment, name].append(score)
     return tuple(
         CriterionAverage(assignment, name, round(mean(own), 3), len(own))
-        for (assignment, name), own in scores.items()
+        for (_, assignment, name), own in scores.items()
     )
 
 

@@ -222,6 +222,7 @@ def _rows(session: Session, course_id: int) -> list[SubmissionRow]:
     )
     return [
         SubmissionRow(
+            assignment_id=each.assignment_id,
             assignment=each.assignment.title,
             student=each.student.email,
             submitted_at=each.submitted_at.replace(tzinfo=UTC),
