@@ -86,6 +86,16 @@ def test_a_score_that_is_none_is_refused(
     assert instructor.get(f"/api/v1{path}").json()["score"] is None
 
 
+def test_another_score_is_given_by_the_api(school: School, instructor: TestClient) -> None:
+    path = f"/api/v1/submissions/{school.submission_id}"
+    given = instructor.post(f"{path}/overrides", json={"score": 80, "reason": "A good example."})
+    assert (given.status_code, given.json()["score"]) == (201, 80)
+    assert instructor.get(path).json()["score"] == 80
+    for score in (101, -1):
+        refused = instructor.post(f"{path}/overrides", json={"score": score, "reason": "r"})
+        assert (refused.status_code, "0 to 100" in refused.json()["error"]) == (400, True)
+
+
 def test_an_assignment_is_published(school: School, instructor: TestClient) -> None:
     path = f"/courses/{school.course_id}/assignments/new"
     form = {"title": "Diffusion", "prompt": "Explain it.", "due_at": "2030-01-02T12:00"}

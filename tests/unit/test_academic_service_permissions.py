@@ -41,6 +41,9 @@ _API_CALLS = (
     ("GET", "/api/v1/submissions/{submission}", "yynynn"),
     ("GET", "/api/v1/submissions/{submission}/findings", "nynnnn"),
     ("GET", "/api/v1/courses/{course}/analytics", "yynnnn"),
+    ("POST", "/api/v1/assignments/{essay}/submissions", "nnnyyn"),
+    ("POST", "/api/v1/submissions/{submission}/overrides", "nynnnn"),
+    ("POST", "/api/v1/submissions/{submission}/jobs/none/retry", "yynnnn"),
     ("POST", "/people", "ynnnnn"),
     ("POST", "/courses", "ynnnnn"),
     ("POST", "/enrolments", "ynnnnn"),
@@ -54,6 +57,7 @@ _FORM = {
     "job": "none",
     "kind": "text",
 }
+_JSON = {"key": "a-third-key", "content": academics.TEXT, "score": 50, "reason": "r"}
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +79,12 @@ def _status(school: School, browser: TestClient, method: str, address: str) -> i
         submission=school.submission_id,
         finding=school.finding_id,
     )
-    data = {**_FORM, "form_key": form_key(browser.cookies[COOKIE])} if method == "POST" else None
-    return int(browser.request(method, path, data=data).status_code)
+    if method == "GET":
+        return int(browser.get(path).status_code)
+    if path.startswith("/api/"):
+        return int(browser.post(path, json=_JSON).status_code)
+    data = {**_FORM, "form_key": form_key(browser.cookies[COOKIE])}
+    return int(browser.post(path, data=data).status_code)
 
 
 @pytest.mark.parametrize("who", _WHO)
