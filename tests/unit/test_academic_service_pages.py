@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
 
 from academic.service.accounts import form_key
 from academic.service.submitting import LONGEST_PROGRAM_BYTES
-from academic.store.schema import Grade, Kind, Notification, Submission, utc_now
+from academic.store.schema import Grade, Kind, Notification, Report, Submission, utc_now
 from academic.web.context import COOKIE
 from academic.web.course_charts import bars, course_charts, top
 from academic.web.examples import RUBRICS
@@ -201,6 +201,44 @@ def test_the_api_lists_what_was_handed_in_before(school: School, instructor: Tes
         earlier["id"]
     ]
     assert instructor.get(f"{path}?before=none").status_code == 404
+
+
+def test_the_api_is_described_as_it_answers(school: School, instructor: TestClient) -> None:
+    document = instructor.get("/api/openapi.json").json()
+    described = {
+        f"{method} {path}": operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    [bearer] = document["components"]["securitySchemes"].items()
+    assert (bearer[1]["type"], bearer[1]["scheme"]) == ("http", "bearer")
+    open_to_all = {name for name, each in described.items() if "security" not in each}
+    assert open_to_all == {"post /api/v1/sessions"}
+    problem = document["components"]["schemas"]["Problem"]["properties"].keys()
+    for operation in described.values():
+        assert operation["responses"].keys() >= {"400", "401", "403", "404"}
+        assert "422" not in operation["responses"]
+    client = academics.client(school)
+    answers = {
+        400: instructor.post(f"/api/v1/assignments/{school.essay_id}/submissions", json={}),
+        401: client.get("/api/v1/me"),
+        403: academics.signed_in(client, school, STUDENT).get(
+            f"/api/v1/courses/{school.course_id}/analytics"
+        ),
+        404: instructor.get("/api/v1/submissions/none"),
+    }
+    for status, answer in answers.items():
+        assert (answer.status_code, answer.json().keys()) == (status, problem)
+
+
+def test_the_times_of_the_api_have_a_zone(school: School, instructor: TestClient) -> None:
+    with Session(school.engine) as session:
+        session.add(Report(course_id=school.course_id, content={}))
+        session.commit()
+    shown = instructor.get(f"/api/v1/submissions/{school.submission_id}").json()
+    report = instructor.get(f"/api/v1/courses/{school.course_id}/analytics").json()
+    for time in (shown["submitted_at"], report["computed_at"]):
+        assert datetime.fromisoformat(time).tzinfo == UTC
 
 
 def test_a_course_without_a_report_says_when_there_will_be_one(

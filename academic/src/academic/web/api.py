@@ -1,10 +1,10 @@
 """The same as JSON, for programs: described by /api/openapi.json."""
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from academic.service import accounts, coursework
 from academic.service.accounts import TooManyFailuresError, WrongPasswordError
@@ -15,7 +15,23 @@ from academic.store.schema import Kind, Report, Submission
 from academic.web.context import Its, Number, SignedIn, Stored, token_of
 from academic.web.signing_in import TOO_MANY, WRONG
 
-router = APIRouter(prefix="/api/v1")
+Time = Annotated[datetime, AfterValidator(lambda time: time.replace(tzinfo=UTC))]
+
+
+class Problem(BaseModel):
+    error: str = Field(description="What is wrong, and what to do.")
+
+
+router = APIRouter(
+    prefix="/api/v1",
+    responses={
+        400: {"model": Problem, "description": "The request cannot be taken."},
+        401: {"model": Problem, "description": "Nobody has signed in."},
+        403: {"model": Problem, "description": "That is not yours to do."},
+        404: {"model": Problem, "description": "There is none."},
+        "default": {"model": Problem, "description": "It cannot be done now."},
+    },
+)
 
 
 class _Read(BaseModel):
@@ -44,7 +60,7 @@ class AssignmentOut(_Read):
     title: str
     prompt: str
     kind: Kind
-    due_at: datetime
+    due_at: Time
 
 
 class CourseOut(_Read):
@@ -73,19 +89,19 @@ class JobOut(_Read):
 class GradeOut(_Read):
     score: float
     criteria: list[dict[str, Any]]
-    graded_at: datetime
+    graded_at: Time
 
 
 class SubmissionOut(BaseModel):
     id: str
     assignment_id: int
     student: str
-    submitted_at: datetime
+    submitted_at: Time
     is_late: bool
     score: float | None
     grade: GradeOut | None
     jobs: list[JobOut]
-    unknown_since: datetime | None = Field(description="When the cluster stopped answering.")
+    unknown_since: Time | None = Field(description="When the cluster stopped answering.")
 
 
 class Override(BaseModel):
@@ -150,7 +166,7 @@ def analytics(session: Stored, user: SignedIn, course_id: Number) -> dict[str, A
     report = session.get(Report, course_id)
     if report is None:
         raise HTTPException(404, "There is no report yet: the first submission has one computed.")
-    return {**report.content, "computed_at": report.computed_at}
+    return {**report.content, "computed_at": report.computed_at.replace(tzinfo=UTC)}
 
 
 @router.get("/assignments/{assignment_id}")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jinja2 import Environment
 from sqlalchemy.orm import Session
 
@@ -54,7 +55,12 @@ def token_of(request: Request) -> str:
     return request.cookies.get(COOKIE, "")
 
 
-def _user(request: Request, session: Annotated[Session, Depends(_session)]) -> User:
+def _user(
+    request: Request,
+    session: Annotated[Session, Depends(_session)],
+    # For the description of the API.
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
+) -> User:
     """Whoever has signed in. Raises SignedOutError."""
     user = accounts.user_of(session, token_of(request))
     if user is None:
