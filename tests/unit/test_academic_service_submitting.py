@@ -228,3 +228,15 @@ def test_programs_hand_in_by_the_api(school: School, student: TestClient) -> Non
     assert first.json()["id"] == second.json()["id"]
     assert first.json()["jobs"][0]["title"] == "AutomatedGrading"
     assert student.post(path, json={"key": "?", "content": TEXT}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("", 201), ("an essay.TXT", 201), ("x.exe", 400), ("a\nb.txt", 400), ("../a.txt", 400)],
+)
+def test_programs_name_a_file_as_browsers_do(
+    school: School, student: TestClient, name: str, status: int
+) -> None:
+    path = f"/api/v1/assignments/{school.essay_id}/submissions"
+    given = {"key": "program-1", "content": TEXT, "file_name": name}
+    assert student.post(path, json=given).status_code == status

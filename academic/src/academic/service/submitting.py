@@ -46,9 +46,7 @@ class PlannedJob:
 
 def text_of_file(kind: Kind, name: str, content: bytes) -> str:
     """Raises RefusedError."""
-    suffixes = _SUFFIXES[kind]
-    if not _FILE_NAME.fullmatch(name) or not name.lower().endswith(suffixes):
-        raise RefusedError(f"Hand in a file whose name ends with {' or '.join(suffixes)}.")
+    _check_file_name(kind, name)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -70,7 +68,10 @@ def submit(
     """
     if not _KEY.fullmatch(key):
         raise RefusedError("The form is not one of ours: load the page again.")
-    content = _checked(Kind(assignment.kind), content)
+    kind = Kind(assignment.kind)
+    if file_name:
+        _check_file_name(kind, file_name)
+    content = _checked(kind, content)
     student_id, assignment_id = student.id, assignment.id
     submission = Submission(
         student=student, assignment=assignment, key=key, content=content, file_name=file_name
@@ -151,6 +152,12 @@ def dispatch_again(session: Session, submission: Submission, job: JobState) -> N
 
 def _run_parameters(program: str, cases: Sequence[Case]) -> dict[str, object]:
     return program_parameters(program, [case.input for case in cases], _SECONDS_PER_CASE)
+
+
+def _check_file_name(kind: Kind, name: str) -> None:
+    suffixes = _SUFFIXES[kind]
+    if not _FILE_NAME.fullmatch(name) or not name.lower().endswith(suffixes):
+        raise RefusedError(f"Hand in a file whose name ends with {' or '.join(suffixes)}.")
 
 
 def _checked(kind: Kind, content: str) -> str:

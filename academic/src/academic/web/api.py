@@ -73,7 +73,7 @@ class CourseOut(_Read):
 class SubmissionIn(BaseModel):
     key: str = Field(description="Of your own making; the same key again is the same submission.")
     content: str
-    file_name: str = Field("", max_length=255)
+    file_name: str = ""
 
 
 class JobOut(_Read):
