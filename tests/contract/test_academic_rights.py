@@ -119,6 +119,7 @@ def test_it_changes_nothing_else_of_a_spec(
         {"annotations": {"note": "mine"}},
         {"finalizers": ["academic.example/keep"]},
         {"annotations": {"bgjobs.dev/created-by": "somebody else"}},
+        {"annotations": {"bgjobs.dev/note": "mine"}},
     ],
 )
 def test_it_changes_nothing_of_the_metadata(
