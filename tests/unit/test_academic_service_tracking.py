@@ -12,8 +12,9 @@ from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
 from academic.service.accounts import form_key
 from academic.service.job_words import attempt_words, state_of
 from academic.service.outbox import OUTBOX
-from academic.service.tracking import Contact, expected_names, record, record_gone
-from academic.store.schema import Assignment, JobState, ProgramRun, utc_now
+from academic.service.tracking import Contact, expected_names, last_contact, record, record_gone
+from academic.store.database import connect
+from academic.store.schema import Assignment, JobState, LastContact, ProgramRun, utc_now
 from academic.web.context import COOKIE
 from bgjobs.client import NoSuchJobError, UnreachableError
 
@@ -215,6 +216,22 @@ def test_the_states_are_unknown_once_the_api_server_stops_answering() -> None:
     assert contact.unknown_since is None
     contact.last = silent = utc_now() - timedelta(minutes=1)
     assert contact.unknown_since == silent
+
+
+def test_a_service_that_is_started_while_the_api_server_is_away_knows_since_when_it_is(
+    school: School,
+) -> None:
+    assert last_contact(school.engine).unknown_since is None
+    before = utc_now() - timedelta(hours=2)
+    with Session(school.engine) as session:
+        session.add(LastContact(at=before))
+        session.commit()
+    assert last_contact(school.engine).unknown_since == before
+
+
+def test_a_service_starts_while_the_database_is_away() -> None:
+    away = connect("mysql+pymysql://nobody@127.0.0.1:1/none")
+    assert last_contact(away).unknown_since is None
 
 
 def test_the_page_says_since_when_the_states_are_unknown(school: School) -> None:

@@ -10,7 +10,7 @@ import uvicorn
 from academic.service.accounts import Throttle
 from academic.service.outbox import OUTBOX
 from academic.service.settings import Settings
-from academic.service.tracking import Contact, track
+from academic.service.tracking import last_contact, track
 from academic.store.database import connect
 from academic.web.app import create
 from academic.web.context import Service
@@ -29,7 +29,7 @@ def serve(environment: Mapping[str, str]) -> None:
     def again(name: str) -> None:
         jobs.handle(name).retry()
 
-    contact, stop = Contact(), threading.Event()
+    contact, stop = last_contact(engine), threading.Event()
     service = Service(
         engine=engine,
         contact=contact,

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from academic.service.job_words import GONE, TERMINAL_PHASES
 from academic.service.outbox import OUTBOX
 from academic.service.retrying import grade_again
-from academic.store.schema import JobState, ProgramRun, utc_now
+from academic.store.schema import JobState, LastContact, ProgramRun, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,17 @@ class Contact:
     def unknown_since(self) -> datetime | None:
         """None while what the pages show is current."""
         return self.last if self.is_lost or utc_now() - self.last > _STALE_AFTER else None
+
+
+def last_contact(engine: sa.Engine) -> Contact:
+    """As the service last had it: it may be started while the API server is away."""
+    try:
+        with Session(engine) as session:
+            there = session.get(LastContact, 1)
+    except SQLAlchemyError as error:
+        logger.warning("the database does not answer: %s", str(error).splitlines()[0])
+        there = None
+    return Contact(there.at) if there else Contact()
 
 
 def track(
@@ -107,7 +118,7 @@ def _follow(
     listed: Any = api.list_namespaced_custom_object(
         *_RESOURCE, namespace, "backgroundjobs", _request_timeout=_TIMEOUTS
     )
-    contact.answered()
+    _answered(engine, contact)
     for job in listed["items"]:
         record(engine, job, again)
     record_gone(engine, expected - {job["metadata"]["name"] for job in listed["items"]})
@@ -130,7 +141,14 @@ def _follow(
             elif event["type"] == "DELETED":
                 record_gone(engine, [event["object"]["metadata"]["name"]])
             version = event["object"]["metadata"]["resourceVersion"]
-        contact.answered()
+        _answered(engine, contact)
+
+
+def _answered(engine: sa.Engine, contact: Contact) -> None:
+    contact.answered()
+    with Session(engine) as session:
+        session.merge(LastContact(id=1, at=contact.last))
+        session.commit()
 
 
 def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], None]) -> None:

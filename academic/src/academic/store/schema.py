@@ -162,6 +162,15 @@ class JobState(Base):
     """Later ones are larger, so that nothing old overwrites what is newer."""
 
 
+class LastContact(Base):
+    """When the API server last answered the service; one row."""
+
+    __tablename__ = "last_contact"
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=1)
+    at: Mapped[datetime] = mapped_column(Moment)
+
+
 class ProgramRun(Base):
     """What came of running a submitted program, as its own pod reported it."""
 
