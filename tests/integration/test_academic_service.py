@@ -29,6 +29,8 @@ from bgjobs_local.processes import ENVIRONMENT
 
 _GRADING = "academic.jobs.AutomatedGrading"
 _TIMED = 12
+_CREATED_WITHIN_S = 180
+"""Of the submissions made while the API server is away there are many, whose jobs have no order."""
 _RUNTIMES, _ALLOWLIST = "bgjobs-runtimes", "bgjobs-allowlist"
 _REPORT = {
     "students": 2,
@@ -148,7 +150,7 @@ def _wait_until_created(jobs: Jobs, submission: str) -> None:
     api.wait_until(
         lambda: len(_created(jobs, submission)) == 4,
         lambda: f"there are only {[*_created(jobs, submission)]}",
-        60,
+        _CREATED_WITHIN_S,
     )
 
 
@@ -208,7 +210,11 @@ def test_a_page_whose_jobs_are_over_asks_seldom(page: Page, url: str, school: Sc
         page.clock.pause_at(at + timedelta(hours=1))
     answered.value.finished()
     asked: list[Any] = []
-    page.on("request", asked.append)
+
+    def note(request: Any) -> None:
+        asked.append(request)
+
+    page.on("request", note)
     page.clock.run_for(9_000)
     assert asked == []
     with page.expect_request(f"{url}{path}"):
@@ -305,29 +311,25 @@ def test_an_api_server_that_hangs_or_is_away_makes_nobody_wait(
     url: str, school: School, jobs: Jobs, way: Way
 ) -> None:
     pool, headers = urllib3.PoolManager(), academics.bearer(school, STUDENT)
-
-    def seconds(label: str) -> list[float]:
-        found = []
-        for number in range(_TIMED):
-            began = time.monotonic()
-            academics.post(pool, url, school, headers, f"timed-{label}-{number}")
-            found.append(time.monotonic() - began)
-        print(f"{label}: median {statistics.median(found):.3f} s, highest {max(found):.3f} s")
-        return found
-
-    up = seconds("up")
+    states = {"up": way.open, "hanging": way.hang, "away": way.close}
+    seconds: dict[str, list[float]] = {label: [] for label in states}
+    submissions = []
     try:
-        way.hang()
-        hanging = seconds("hanging")
-        way.close()
-        away = seconds("away")
+        # In turns: this machine may be busier in one minute than in the next.
+        for number in range(_TIMED):
+            for label, begin in states.items():
+                begin()
+                began = time.monotonic()
+                made = academics.post(pool, url, school, headers, f"timed-{label}-{number}")
+                seconds[label].append(time.monotonic() - began)
+                submissions.append(made["id"])
     finally:
         way.open()
-    for there_is_none in (hanging, away):
-        assert statistics.median(there_is_none) < 2 * statistics.median(up)
-    for submission in (f"timed-{label}-0" for label in ("hanging", "away")):
-        made = academics.post(pool, url, school, headers, submission)
-        _wait_until_created(jobs, made["id"])
+    medians = {label: statistics.median(found) for label, found in seconds.items()}
+    print(medians)
+    assert max(medians["hanging"], medians["away"]) < 2 * medians["up"]
+    for submission in submissions:
+        _wait_until_created(jobs, submission)
 
 
 def test_a_burst_of_25_makes_four_jobs_each_and_runs_none_twice(
