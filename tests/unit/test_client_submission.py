@@ -1,6 +1,8 @@
 """What dispatch makes of the words of a call, and what it refuses before anything is sent."""
 
+import inspect
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -8,8 +10,10 @@ from typing import Any
 import pytest
 from tests.unit import shop
 
+import bgjobs.client
 from bgjobs.cli.submitting import manifest
-from bgjobs.client import BadParametersError, submission
+from bgjobs.client import BadParametersError, aio, submission
+from bgjobs.client.outbox import Outbox
 
 _ELSEWHERE = "shop.jobs.SyncStock"
 _HERE = "tests.unit.shop.SyncStock"
@@ -24,6 +28,23 @@ def test_keywords_are_parameters_but_for_the_options() -> None:
         "priority": "High",
         "delay": "5m",
     }
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "before", "returned"),
+    [
+        (bgjobs.client.dispatch, [], bgjobs.client.Handle),
+        (aio.dispatch, [], aio.Handle),
+        (Outbox.dispatch, ["self", "connection"], str),
+    ],
+)
+def test_help_shows_what_dispatch_takes_and_what_it_returns(
+    dispatch: Callable[..., object], before: list[str], returned: type
+) -> None:
+    shown = inspect.signature(dispatch)
+    taken = inspect.signature(submission).parameters
+    assert list(shown.parameters) == [*before, *taken]
+    assert shown.return_annotation is returned
 
 
 def test_a_parameter_called_like_an_option_is_given_apart() -> None:

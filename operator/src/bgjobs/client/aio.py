@@ -13,7 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from bgjobs.client import connecting, inlining, operations
+from bgjobs.client import connecting, inlining, operations, signatures
 from bgjobs.client.connecting import Where
 from bgjobs.client.errors import UnreachableError
 from bgjobs.client.operations import Answer, Operation, Request, Target
@@ -221,6 +221,7 @@ def _dispatching(compose: Callable[P, Submission]) -> Callable[P, Coroutine[Any,
     async def dispatch(*args: P.args, **kwargs: P.kwargs) -> Handle:
         return await default_client().submit(compose(*args, **kwargs))
 
+    signatures.show_as_own(dispatch, compose)
     return dispatch
 
 

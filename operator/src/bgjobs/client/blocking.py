@@ -12,7 +12,7 @@ from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration
 from urllib3.exceptions import HTTPError
 
-from bgjobs.client import connecting, inlining, operations
+from bgjobs.client import connecting, inlining, operations, signatures
 from bgjobs.client.connecting import Where
 from bgjobs.client.errors import UnreachableError
 from bgjobs.client.operations import Answer, Operation, Request, Target
@@ -178,6 +178,7 @@ def _dispatching(compose: Callable[P, Submission]) -> Callable[P, Handle]:
     def dispatch(*args: P.args, **kwargs: P.kwargs) -> Handle:
         return default_client().submit(compose(*args, **kwargs))
 
+    signatures.show_as_own(dispatch, compose)
     return dispatch
 
 

@@ -29,6 +29,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
+from bgjobs.client import signatures
 from bgjobs.client.blocking import Client, default_client
 from bgjobs.client.errors import RefusedError, UnreachableError
 from bgjobs.client.submission import Submission, submission
@@ -91,6 +92,7 @@ def _writing(
         )
         return job.name
 
+    signatures.show_as_own(dispatch, compose)
     return dispatch
 
 

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 
 from bgjobs.client.errors import BadParametersError
 
@@ -90,6 +91,18 @@ def fits(
 
 def takes_context(function: Callable[..., object]) -> bool:
     return _CONTEXT in signature_of(function).parameters
+
+
+def show_as_own(function: Callable[..., object], composed_by: Callable[..., object]) -> None:
+    """Lets help() show what a function passes on, in place of its *args and **kwargs."""
+    own = inspect.signature(function, follow_wrapped=False)
+    before = [
+        each
+        for each in own.parameters.values()
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    passed_on = inspect.signature(composed_by).parameters.values()
+    cast(Any, function).__signature__ = own.replace(parameters=[*before, *passed_on])
 
 
 def signature_of(function: Callable[..., object]) -> inspect.Signature:
