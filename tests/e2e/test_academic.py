@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.e2e.conftest import ROOT, STATE
 from tests.server import wait_until
 
 from bgjobs_local import academic_demo, cluster
-from bgjobs_local.academic_demo import INSTRUCTOR, NAMESPACE, Person
+from bgjobs_local.academic_demo import ADMIN, INSTRUCTOR, NAMESPACE, Person
 from bgjobs_local.kubectl import Kubectl
 
 _STUDENT = "dana@academic.example"
@@ -68,11 +69,29 @@ def test_a_student_hands_in_and_everybody_sees_what_becomes_of_it(
     )
     assert page.evaluate("window.wasNotReloaded") is True
     assert _mails(kubectl, submission) == 1
+    report = _jobs(kubectl, submission)["report"]
+    waited = _time(report["status"]["startTime"]) - _time(report["metadata"]["creationTimestamp"])
+    assert report["status"]["effectiveDelaySeconds"] == 13  # |15 - 2|, by its delay and retries
+    assert waited >= timedelta(seconds=13)
+    page.get_by_role("button", name="Sign out").click()
+    _sign_in(page, url, INSTRUCTOR, password)
+    page.goto(f"{url}/submissions/{submission}")
+    expect(page.locator("#findings")).to_contain_text("None that stand out.")
     instructor = academic_demo.sign_in(url, INSTRUCTOR, password)
+    course_id = _essay(instructor)["course_id"]
+    page.goto(f"{url}/courses/{course_id}/analytics")
+    expect(page.locator("#report")).to_contain_text(re.compile(r"[1-9]\d* graded, mean \d"))
+    expect(page.locator("#report")).to_contain_text("Water in a plant")
+    analytics = instructor("GET", f"/courses/{course_id}/analytics")
     made = instructor("GET", f"/submissions/{submission}")
-    analytics = instructor("GET", f"/courses/{_essay(instructor)['course_id']}/analytics")
     assert analytics["computed_at"] > made["submitted_at"]
-    assert _findings(instructor, submission) == []
+
+
+def test_an_admin_follows_the_link_to_the_dashboard(page: Page, url: str, password: str) -> None:
+    _sign_in(page, url, ADMIN, password)
+    page.get_by_role("link", name=re.compile("^Jobs")).click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert not page.url.startswith(url)
 
 
 def test_a_copied_text_is_shown_beside_its_source(page: Page, url: str, password: str) -> None:
@@ -123,8 +142,8 @@ def test_what_is_handed_in_while_the_api_server_is_down_gets_its_jobs_when_it_is
     expect(page.locator("#grade")).to_contain_text("of 100", timeout=_FINISHED_WITHIN_MS)
     # In no order: those of which the first try got no answer come last.
     wait_until(
-        lambda: _jobs(kubectl, submission) == _KINDS,
-        lambda: f"it has {_jobs(kubectl, submission)}",
+        lambda: _jobs(kubectl, submission).keys() == _KINDS,
+        lambda: f"it has {_jobs(kubectl, submission).keys()}",
         _CREATED_WITHIN_SECONDS,
     )
 
@@ -151,16 +170,18 @@ def _essay(person: Person) -> Any:
     return academic_demo.assignment(person, "text")
 
 
-def _findings(instructor: Person, submission: str) -> list[Any]:
-    found = instructor("GET", f"/submissions/{submission}/findings")
-    return [finding for finding in found if finding["later_id"] == submission]
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _mails(kubectl: Kubectl, submission: str) -> int:
     return len(academic_demo.mails(kubectl, submission))
 
 
-def _jobs(kubectl: Kubectl, submission: str) -> set[str]:
-    """What the BackgroundJobs of a submission do."""
-    names = (job["metadata"]["name"] for job in kubectl.objects("bgjob", "-n", NAMESPACE))
-    return {name.partition("-")[0] for name in names if name.endswith(submission)}
+def _jobs(kubectl: Kubectl, submission: str) -> Mapping[str, Any]:
+    """The BackgroundJobs of a submission, by what they do."""
+    return {
+        name.partition("-")[0]: job
+        for job in kubectl.objects("bgjob", "-n", NAMESPACE)
+        if (name := job["metadata"]["name"]).endswith(submission)
+    }
