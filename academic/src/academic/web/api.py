@@ -1,4 +1,4 @@
-"""The same as JSON, for programs: described by /api/openapi.json."""
+"""Courses and submissions as JSON, for programs: described by /api/openapi.json."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

@@ -83,7 +83,7 @@ def _log(kubectl: Kubectl, namespace: str, what: str) -> str:
 
 
 def _ensure_secrets(kubectl: Kubectl) -> None:
-    """The passwords are made once and stay."""
+    """Passwords stay, unless one is missing: then all are new, and so is the database."""
     for namespace, names in _SECRETS.items():
         if not names <= {*kubectl("get", "secrets", "-n", namespace, "-o", "name").split()}:
             kubectl("apply", "-f", "-", stdin=database_secrets())
