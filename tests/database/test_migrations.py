@@ -56,6 +56,29 @@ def test_rows_survive_and_those_of_live_jobs_are_to_be_read_anew(empty: sa.Engin
     assert found["live"].attempts_of_run == 0
 
 
+def test_what_was_deleted_before_it_ended_gets_a_phase_of_its_own(empty: sa.Engine) -> None:
+    upgrade(empty)
+    jobs = [
+        ("ended", "Failed", "2030-01-31 13:00:00"),
+        ("live", "Running", None),
+        ("stopped", "Running", "2030-01-31 13:00:00"),
+    ]
+    downgrade(empty, "0003")
+    insert = sa.text(
+        "INSERT INTO jobs (uid, namespace, name, class, method, priority, delay_seconds, retries,"
+        " phase, reason, message, run, attempts_total, created_at, deleted_at, resource_version)"
+        " VALUES (:uid, 'shop', :uid, 'shop.Sync', 'handle', 2, 0, 3, :phase, 'Running', '',"
+        " 1, 1, '2030-01-31 12:00:00', :deleted_at, '1')"
+    )
+    with empty.begin() as connection:
+        for uid, phase, deleted_at in jobs:
+            connection.execute(insert, {"uid": uid, "phase": phase, "deleted_at": deleted_at})
+    upgrade(empty)
+    with empty.connect() as connection:
+        phases = connection.scalars(sa.select(JOBS.c.phase).order_by(JOBS.c.uid)).all()
+    assert phases == ["Failed", "Running", "Deleted"]
+
+
 def test_names_that_differ_in_case_alone_are_two(empty: sa.Engine) -> None:
     upgrade(empty)
     labels = METADATA.tables["job_labels"]

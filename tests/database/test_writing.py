@@ -177,7 +177,22 @@ def test_a_job_that_a_backup_brought_back_is_no_longer_gone(engine: sa.Engine) -
     writer.begin_epoch(writer.live_rows())
     writer.put(background_job(resource_version="800"), NOW)
     writer.write_oldest()
-    assert read(engine, JOBS, "deleted_at") == [None]
+    assert read(engine, JOBS, "phase", "deleted_at") == [("Pending", None)]
+
+
+@pytest.mark.parametrize(
+    ("seen_late", "phase"), [(Phase.PENDING, "Deleted"), (Phase.SUCCEEDED, "Succeeded")]
+)
+def test_what_was_deleted_before_it_ended_is_in_a_phase_of_its_own(
+    engine: sa.Engine, seen_late: Phase, phase: str
+) -> None:
+    write(engine, background_job(resource_version="900"))
+    writer = MirrorWriter(engine)
+    writer.deleted(UID, NOW)
+    writer.write_oldest()
+    assert read(engine, JOBS, "phase") == ["Deleted"]
+    write(engine, background_job(Status(phase=seen_late), resource_version="901"))
+    assert read(engine, JOBS, "phase") == [phase]
 
 
 def test_the_epoch_outlives_the_operator(engine: sa.Engine) -> None:

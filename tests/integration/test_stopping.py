@@ -145,4 +145,4 @@ def test_the_row_outlives_its_job_and_says_when_it_was_deleted(
     wait(jobs, name, phase("Running"))
     _delete(jobs, name)
     row = wait_row_where(database, uid, lambda row: row["deleted_at"] is not None)
-    assert row["phase"] == "Running"
+    assert row["phase"] == "Deleted"

@@ -8,6 +8,7 @@ import yaml
 
 from bgjobs.dashboard import statistics, view
 from bgjobs.dashboard.rendering import environment
+from bgjobs.dashboard.states import STATES
 from bgjobs.mirror.schema import STEP_SECONDS, WAIT_STEPS
 
 _NOW = datetime(2030, 1, 31, 12, 3, 7)
@@ -103,7 +104,7 @@ def _seen(**more: Any) -> dict[str, Any]:
             id="one that starts has waited since it could start",
         ),
         pytest.param(
-            _seen(deleted_at=_NOW - timedelta(minutes=1)),
+            _seen(phase="Deleted", deleted_at=_NOW - timedelta(minutes=1)),
             *("deleted {} ago", 1),
             id="what was deleted no longer runs",
         ),
@@ -116,8 +117,8 @@ def test_how_long_it_has_been_so(row: dict[str, Any], says: str, minutes: float)
 
 
 def test_what_was_deleted_before_it_ended_has_a_state_of_its_own() -> None:
-    line = view.line(_seen(deleted_at=_NOW))
-    assert line.state is view.DELETED
+    line = view.line(_seen(phase="Deleted", deleted_at=_NOW))
+    assert line.state is STATES["Deleted"]
     assert line.why == "It was deleted before it ended; it was last seen running."
 
 

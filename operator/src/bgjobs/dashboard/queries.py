@@ -177,7 +177,7 @@ def _counts_query(shape: Filter) -> sa.Select[Any]:
     return sa.select(each)
 
 
-def _count(shape: Filter, phase: Phase, reason: Reason) -> sa.Select[Any]:
+def _count(shape: Filter, phase: str, reason: Reason) -> sa.Select[Any]:
     # Each priority, so that the index's next column, the time, bounds what is counted.
     some = (
         sa.select(sa.literal(1))
@@ -423,7 +423,7 @@ def _of_state(table: sa.FromClause, shape: Filter) -> _Conditions:
     return conditions
 
 
-def _in(table: sa.FromClause, pairs: Collection[tuple[Phase, Reason]]) -> _Conditions:
+def _in(table: sa.FromClause, pairs: Collection[tuple[str, Reason]]) -> _Conditions:
     return [
         table.c.phase.in_(sorted({str(phase) for phase, _ in pairs})),
         table.c.reason.in_(sorted({str(reason) for _, reason in pairs})),
@@ -443,7 +443,7 @@ def _combinations(shape: Filter) -> Iterator[_Conditions]:
         yield (_J.phase == phase, _J.reason == reason, _J.priority == priority)
 
 
-def _pairs(shape: Filter) -> list[tuple[Phase, Reason]]:
+def _pairs(shape: Filter) -> list[tuple[str, Reason]]:
     states = [STATES[shape.state]] if shape.state else STATES.values()
     pairs = (pair for state in states for pair in state.pairs)
     return [pair for pair in pairs if shape.reason in (None, pair[1])]

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bgjobs.domain.phase import phase_of
-from bgjobs.domain.resource import Phase, Reason
+from bgjobs.domain.resource import TERMINAL_PHASES, Phase, Reason
+from bgjobs.mirror.schema import DELETED
 
 _WAITING = (Phase.PENDING, Phase.RETRYING)
 
@@ -14,7 +15,7 @@ class State(NamedTuple):
 
     name: str
     group: str
-    phases: tuple[Phase, ...]
+    phases: tuple[str, ...]
     reasons: Mapping[Reason, str]
     """With what is said beside the name, if anything."""
 
@@ -23,7 +24,7 @@ class State(NamedTuple):
         return self.name.lower()
 
     @property
-    def pairs(self) -> list[tuple[Phase, Reason]]:
+    def pairs(self) -> list[tuple[str, Reason]]:
         return [(phase, reason) for phase in self.phases for reason in self.reasons]
 
 
@@ -73,6 +74,12 @@ STATES = {
         ),
         State("Cancelling", "In a slot", (Phase.CANCELLING,), {Reason.CANCELLING: ""}),
         *map(_ended, (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.REJECTED)),
+        State(
+            DELETED,
+            "Finished",
+            (DELETED,),
+            {reason: "" for reason in Reason if phase_of(reason, 1) not in TERMINAL_PHASES},
+        ),
     )
 }
 GROUPS = ("Waiting", "In a slot", "Finished")

@@ -11,11 +11,10 @@ import yaml
 
 from bgjobs.cli.remedies import Commands, Holds, Remedy, remedies
 from bgjobs.dashboard import words
-from bgjobs.dashboard.states import State, note, state_of
+from bgjobs.dashboard.states import STATES, State, note, state_of
 from bgjobs.domain.resource import (
     GROUP,
     KIND,
-    TERMINAL_PHASES,
     VERSION,
     BackgroundJob,
     Metadata,
@@ -25,14 +24,12 @@ from bgjobs.domain.resource import (
     Spec,
     Status,
 )
+from bgjobs.mirror.schema import DELETED
 
 MASKED = "••••••"
-DELETED = State("Deleted", "Finished", (), {})
-"""Of what went from the cluster before it ended."""
 _SECRET = re.compile(
     r"(?i)passw(or)?d|passphrase|pwd|secret|token|credential|(api|access|private)[_-]?key|authoriz"
 )
-_FINISHED = {str(phase) for phase in TERMINAL_PHASES}
 _ACTS = ("startRequests", "retryRequests", "cancelled", "cancelReason", "suspend", "startAt")
 _MAX_NAME = 253
 _STALE_AFTER = timedelta(seconds=30)
@@ -69,8 +66,7 @@ class Line(NamedTuple):
 
 
 def line(row: Row) -> Line:
-    is_gone = row["deleted_at"] is not None and row["phase"] not in _FINISHED
-    state = DELETED if is_gone else state_of(row["phase"], row["reason"])
+    state = state_of(row["phase"], row["reason"])
     result = row.get("result") if row["phase"] == Phase.SUCCEEDED else None
     asides = [f"run {row['run']}"] if row["run"] > 1 else []
     if row["disruptions"]:
@@ -78,12 +74,12 @@ def line(row: Row) -> Line:
     return Line(
         row=row,
         state=state,
-        note="" if is_gone else note(row["phase"], row["reason"]),
+        note=note(row["phase"], row["reason"]),
         priority=Priority(row["priority"]).word,
         attempts=_attempts(row, state),
         asides=tuple(asides),
         when=_when(row, state),
-        why=_when_it_was_deleted(row) if is_gone else row["message"],
+        why=_when_it_was_deleted(row) if state.name == DELETED else row["message"],
         result="" if result is None else short_json(result),
     )
 
@@ -117,7 +113,7 @@ def _when(row: Row, state: State) -> When:
             if began := began_at(row):
                 return When("running {}", began, "since")
             return When("waited and ran {}", since, "since")
-        case DELETED.name:
+        case "Deleted":
             return When("deleted {} ago", row["deleted_at"], "at")
     ended = row["completed_at"]
     if row["run_seconds"] is None:
@@ -132,8 +128,8 @@ def began_at(row: Row) -> datetime | None:
 
 
 def _when_it_was_deleted(row: Row) -> str:
-    state = state_of(row["phase"], row["reason"])
-    return f"It was deleted before it ended; it was last seen {state.name.lower()}."
+    last = next(state for state in STATES.values() if row["reason"] in state.reasons)
+    return f"It was deleted before it ended; it was last seen {last.name.lower()}."
 
 
 def cut(text: str, characters: int) -> str:

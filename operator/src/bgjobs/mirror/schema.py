@@ -31,6 +31,9 @@ RESOURCE_VERSION_DIGITS = 39
 MAX_USER_CHARACTERS = 512
 """Longer than any service account's name."""
 
+DELETED = "Deleted"
+"""The phase of what was deleted before it ended."""
+
 BUCKET_SECONDS = 300
 """Of rollups; a bucket is named by its start."""
 

@@ -23,7 +23,12 @@ from bgjobs.mirror.schema import (
     META,
     STALE_BUCKETS,
 )
-from bgjobs.mirror.statements import guarded_upsert, insert_missing, upsert
+from bgjobs.mirror.statements import (
+    guarded_upsert,
+    insert_missing,
+    phase_once_deleted,
+    upsert,
+)
 
 _BATCH_ROWS = 500
 _GATHERED_FOR_SECONDS = 0.4
@@ -362,7 +367,7 @@ class MirrorWriter:
             for uid in sorted(batch.deleted):
                 row = sa.update(JOBS).where(JOBS.c.uid == uid, JOBS.c.deleted_at.is_(None))
                 when = rows.naive(batch.deleted[uid].value)
-                connection.execute(row.values(deleted_at=when))
+                connection.execute(row.values(deleted_at=when, phase=phase_once_deleted(JOBS.c)))
 
     def _write(self, jobs: list[_Job]) -> None:
         if not jobs:
