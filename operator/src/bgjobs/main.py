@@ -201,6 +201,7 @@ async def _operate(
     metrics.QUEUE_DEPTH.set_function(lambda: len(parts.queue))
     metrics.WAITING.set_function(lambda: parts.admission.waiting)
     metrics.START_WINDOW.set_function(lambda: parts.admission.starting)
+    metrics.START_WINDOW_SIZE.set_function(lambda: parts.admission.start_window)
     metrics.RUNNING.set_function(lambda: parts.admission.running)
     metrics.MIRROR_PENDING.set_function(lambda: mirror.pending)
     metrics.MIRROR_LAG_SECONDS.set_function(lambda: mirror.lag_seconds)

@@ -30,6 +30,9 @@ RUNNING = Gauge("bgjobs_running", "BackgroundJobs that hold a slot")
 START_WINDOW = Gauge(
     "bgjobs_start_window", "Child Jobs in the start window: their pod does not run yet"
 )
+START_WINDOW_SIZE = Gauge(
+    "bgjobs_start_window_size", "How many child Jobs the start window holds; 0 is no limit"
+)
 EVENTS_DROPPED = Counter(
     "bgjobs_events_dropped_total", "Kubernetes Events dropped because too many waited to be posted"
 )

@@ -82,7 +82,7 @@ class AdmissionQueue:
         return len(starts) == _MANY_STARTS and self._now() - starts[0] < _LATELY
 
     @property
-    def _start_window(self) -> int:
+    def start_window(self) -> int:
         fixed = self._fixed_start_window
         return round(self._window) if fixed is None else fixed
 
@@ -91,7 +91,7 @@ class AdmissionQueue:
             max_concurrent=self._max_concurrent,
             running=self.running,
             waiting=self.waiting,
-            start_window=self._start_window,
+            start_window=self.start_window,
             starting=self.starting,
             ageing_seconds=int(self._ageing.total_seconds()),
             starts_since_aged=self._starts_since_aged,
@@ -164,8 +164,8 @@ class AdmissionQueue:
     def _full(self) -> Blocked | None:
         if 0 < self._max_concurrent <= len(self._group_of_holder):
             return Blocked(by=Limit.OPERATOR, limit=self._max_concurrent)
-        if 0 < self._start_window <= len(self._starting):
-            return Blocked(by=Limit.START_WINDOW, limit=self._start_window)
+        if 0 < self.start_window <= len(self._starting):
+            return Blocked(by=Limit.START_WINDOW, limit=self.start_window)
         return None
 
     def _take(self, uid: str, group: str, admitted: _Admitted | None) -> None:
