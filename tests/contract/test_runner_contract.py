@@ -381,6 +381,22 @@ def test_sigterm_lets_the_job_clean_up_and_a_second_one_does_not_disturb(
     assert ended.message["error"]["frame"]["function"] == f"Jobs.{method}"
 
 
+def test_sigterm_ends_the_runner_before_it_has_looked_for_the_job(image: Image) -> None:
+    comes_early = """
+import os, runpy, signal, sys
+
+class Importing:
+    def find_spec(self, name, *_):
+        if name == "bgjobs_runner.pod":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Importing())
+runpy.run_module("bgjobs_runner", run_name="__main__")
+"""
+    ended = subprocess.run([image.python, "-B", "-I", "-c", comes_early], check=False)
+    assert ended.returncode == 143
+
+
 def test_a_job_that_catches_the_cancellation_ends_with_its_own_code(image: Image) -> None:
     process = image.start(image.environment("hostile.Jobs", "returns_when_cancelled"))
     assert process.stdout
