@@ -174,10 +174,10 @@ def test_start_window(jobs: Jobs, name: str, operator: Operator) -> None:
         submit(jobs, name)
         wait(jobs, name, lambda job: "BGJOBS_START_WINDOW" in job["status"]["message"])
         _told(jobs, operator, start_window=1, starting=1)
-        assert operating.metric(operator, "bgjobs_start_window_size") == 1
         explanation = explain(jobs, name)
         assert "1 pods are starting, as many as may at once" in explanation["cause"]
         assert commands(explanation)[:2] == _start(jobs, name)
+        assert operating.metric(operator, "bgjobs_start_window_size") == 1
         change(jobs, f"{name}-first", cancelled=True)
         assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"
 
