@@ -240,14 +240,34 @@ def test_the_last_good_version_stays_in_force_while_a_config_map_is_missing(
     assert wait_finished(jobs, name)["status"]["phase"] == "Succeeded"
 
 
-def test_a_runtime_gives_its_pods_their_image_and_labels(jobs: Jobs, name: str) -> None:
+def test_a_runtime_gives_its_pods_what_it_says(jobs: Jobs, name: str) -> None:
     class_ = "dressed.jobs.Job"
     allow(jobs, class_)
-    runtime = "image: shop/jobs:2\nlabels: {team: shop}\nactiveDeadlineSeconds: 60"
+    runtime = f"""
+        image: shop/jobs:2
+        imagePullSecrets: [{{name: registry}}]
+        labels: {{team: shop}}
+        activeDeadlineSeconds: 60
+        env: [{{name: SHOP, value: north}}]
+        volumes: [{{name: stock, configMap: {{name: stock}}}}]
+        volumeMounts: [{{name: stock, mountPath: /stock}}]
+        tolerations: [{{key: shop, operator: Exists, effect: NoSchedule}}]
+        namespaces: [{jobs.namespace}]
+    """
     set_key(jobs.server, "bgjobs-runtimes", "dressed", runtime)
     uid = submit(jobs, name, class_=class_)
     wait_finished(jobs, name)
     template = child_jobs(jobs, uid)[0]["spec"]["template"]
-    assert template["spec"]["containers"][0]["image"] == "shop/jobs:2"
+    [container] = template["spec"]["containers"]
+    assert container["image"] == "shop/jobs:2"
+    assert {"name": "SHOP", "value": "north"} in container["env"]
+    assert {"name": "stock", "mountPath": "/stock"} in container["volumeMounts"]
+    assert {"name": "stock", "configMap": {"name": "stock", "defaultMode": 420}} in (
+        template["spec"]["volumes"]
+    )
+    assert template["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert template["spec"]["tolerations"] == [
+        {"key": "shop", "operator": "Exists", "effect": "NoSchedule"}
+    ]
     assert template["metadata"]["labels"]["team"] == "shop"
     assert template["spec"]["activeDeadlineSeconds"] == 60

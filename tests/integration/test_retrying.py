@@ -22,6 +22,8 @@ from tests.watching import (
 _AT_ONCE = {"seconds": 0, "factor": 1, "maxSeconds": 0}
 _FAILS = {"exitCode": 1}
 _SUCCEEDS = {"exitCode": 0}
+_PREEMPTED = {"exitCode": 143, "disrupted": "preempted by a service"}
+_LATER = {"exitCode": 75, "message": json.dumps({"retryAfterSeconds": 1})}
 
 
 def _outcomes(job: Any) -> list[str]:
@@ -45,6 +47,12 @@ def test_a_job_that_always_fails_has_the_attempts_of_its_priority(
     assert status["attemptsTotal"] == attempts
     assert len(child_jobs(jobs, uid)) == attempts
     wait_event(jobs.server, jobs.namespace, name, "Failed")
+
+
+def test_a_job_without_adjustment_has_the_retries_as_written(jobs: Jobs, name: str) -> None:
+    spec: dict[str, Any] = {"priority": "High", "retries": 1, "adjustment": "Disabled"}
+    submit(jobs, name, pods=[_FAILS], backoff=_AT_ONCE, **spec)
+    assert wait_finished(jobs, name)["status"]["attemptsTotal"] == 2
 
 
 def test_a_job_that_fails_twice_succeeds_in_its_third_attempt(jobs: Jobs, name: str) -> None:
@@ -90,8 +98,7 @@ def test_exit_code_66_ends_retrying(jobs: Jobs, name: str) -> None:
 
 
 def test_exit_code_75_defers_without_costing_a_retry(jobs: Jobs, name: str) -> None:
-    later = {"exitCode": 75, "message": json.dumps({"retryAfterSeconds": 1})}
-    submit(jobs, name, pods=[later, later, _SUCCEEDS], retries=0)
+    submit(jobs, name, pods=[_LATER, _LATER, _SUCCEEDS], retries=0)
     job = wait_finished(jobs, name)
     assert job["status"]["phase"] == "Succeeded"
     assert _outcomes(job) == ["Deferred", "Deferred", "Succeeded"]
@@ -106,12 +113,40 @@ def test_running_out_of_memory_is_named_and_retried(jobs: Jobs, name: str) -> No
 
 
 def test_a_disruption_costs_no_retry(jobs: Jobs, name: str) -> None:
-    preempted = {"exitCode": 143, "disrupted": "preempted by a service"}
-    submit(jobs, name, pods=[preempted, _SUCCEEDS], retries=0)
+    submit(jobs, name, pods=[_PREEMPTED, _SUCCEEDS], retries=0)
     job = wait_finished(jobs, name)
     assert job["status"]["phase"] == "Succeeded"
     assert _outcomes(job) == ["Disrupted", "Succeeded"]
     assert job["status"]["disruptions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "bound", "pod", "outcome"),
+    [
+        pytest.param("disruptions", 5, _PREEMPTED, "Disrupted", id="disruptions"),
+        pytest.param("deferrals", 50, _LATER, "Deferred", id="deferrals"),
+    ],
+)
+def test_what_costs_no_retry_does_so_beyond_its_bound(
+    jobs: Jobs, name: str, count: str, bound: int, pod: Any, outcome: str
+) -> None:
+    submit(jobs, name, pods=[pod], retries=0, delay="1h")
+    wait(jobs, name, reason("Delayed"))
+    assert api.patch_status(jobs, name, {count: bound - 1}).status == 200
+    change(jobs, name, delay=0)
+    job = wait_finished(jobs, name)
+    assert (job["status"]["phase"], _outcomes(job)) == ("Failed", [outcome, outcome])
+
+
+def test_a_suspension_costs_a_retry_beyond_its_bound(jobs: Jobs, name: str) -> None:
+    submit(jobs, name, pods=[{"lasts": "1h"}], retries=0, delay="1h")
+    wait(jobs, name, reason("Delayed"))
+    assert api.patch_status(jobs, name, {"suspensions": 50}).status == 200
+    change(jobs, name, delay=0)
+    wait(jobs, name, phase("Running"))
+    change(jobs, name, suspend=True)
+    job = wait_finished(jobs, name)
+    assert (job["status"]["phase"], _outcomes(job)) == ("Failed", ["Suspended"])
 
 
 def test_a_failed_job_can_be_run_again_and_keeps_its_history(jobs: Jobs, name: str) -> None:

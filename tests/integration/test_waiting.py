@@ -149,6 +149,15 @@ def test_an_image_that_cannot_be_pulled_is_named(jobs: Jobs, name: str) -> None:
     assert "no such image: shop:1. It is given up at " in status["message"]
 
 
+def test_an_attempt_without_a_limit_is_never_given_up(jobs: Jobs, name: str) -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "no such image: shop:1"}
+    submit(jobs, name, parameters={"waiting": waiting}, pendingDeadlineSeconds=0, retries=0)
+    status = wait(jobs, name, reason("ImagePullBackOff"))["status"]
+    assert status["message"].endswith("no such image: shop:1.")
+    change(jobs, name, cancelled=True)
+    wait(jobs, name, phase("Cancelled"))
+
+
 def test_an_attempt_that_does_not_start_in_time_fails(jobs: Jobs, name: str) -> None:
     waiting = {"reason": "ContainerCreating", "message": ""}
     submit(jobs, name, parameters={"waiting": waiting}, pendingDeadlineSeconds=1, retries=0)
