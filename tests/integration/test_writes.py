@@ -7,6 +7,7 @@ import pytest
 from tests import auditing, operating, watching
 from tests import server as api
 from tests.auditing import Write
+from tests.bench.writes import counted
 from tests.operating import Operator
 from tests.server import Jobs
 from tests.watching import allow, change, phase, reason, submit, wait, wait_finished
@@ -60,6 +61,23 @@ def test_quick_successes_cost_a_start_a_status_and_an_event_each(place: Jobs) ->
         quick = [write.what for write in _without_under_way(own)]
         assert quick == ["POST jobs", "PATCH status Succeeded", "POST events Succeeded"]
     assert {write.status for write in writes} == {200, 201}
+
+
+def test_the_api_server_counts_no_other_writes_than_it_logs(place: Jobs) -> None:
+    operating.delete_unfinished(place.server)
+    before = counted(place.server)
+    names = [f"job-{number}" for number in range(12)]
+    for each in names:
+        submit(place, each)
+    for each in names:
+        auditing.wait_written(place.server, place.namespace, "POST events Succeeded", each)
+    writes = [write.what for write in auditing.writes(place.server, place.namespace)]
+    logged = {
+        "POST jobs": len(names),
+        "PATCH backgroundjobs/status": len([w for w in writes if w.startswith("PATCH status")]),
+    }
+    after = counted(place.server)
+    assert {what: after[what] - before[what] for what in logged} == logged
 
 
 def test_an_attempt_that_lasts_is_shown_once(place: Jobs) -> None:
