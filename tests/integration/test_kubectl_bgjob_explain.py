@@ -196,7 +196,10 @@ def test_paused_by_a_prefix(jobs: Jobs, name: str) -> None:
     submit(jobs, name, class_=class_)
     wait(jobs, name, reason("Paused"))
     explanation = explain(jobs, name)
-    assert explanation["cause"] == "Runtime held is paused: the warehouse is being moved"
+    assert explanation["cause"] == (
+        "Runtime held is paused until platform engineers take `paused` out of its key in "
+        "ConfigMap bgjobs-runtimes: the warehouse is being moved"
+    )
     assert commands(explanation) == ["kubectl bgjob unpause held", _EDIT_RUNTIMES]
     set_key(jobs.server, "bgjobs-runtimes", "held", None)
 

@@ -206,7 +206,8 @@ CASES = [
                 shop_jobs_SyncStock=Runtime(paused="stocktaking", image="shop:1"),
             )
         },
-        "Runtime shop.jobs.SyncStock is paused: stocktaking",
+        "Runtime shop.jobs.SyncStock is paused until platform engineers take `paused` out of its "
+        "key in ConfigMap bgjobs-runtimes: stocktaking",
         None,
         [
             "kubectl bgjob unpause shop.jobs.SyncStock",

@@ -298,7 +298,10 @@ def test_a_paused_runtime_holds_its_jobs_visibly() -> None:
     )
     decision = decide(see(background_job()), config, NOW)
     assert (decision.status.phase, decision.status.reason) == (Phase.PENDING, Reason.PAUSED)
-    assert decision.status.message == "Runtime default is paused: the shop moves"
+    assert decision.status.message == (
+        "Runtime default is paused until platform engineers take `paused` out of its key in "
+        "ConfigMap bgjobs-runtimes: the shop moves"
+    )
     assert decision.start is None
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from bgjobs.domain import allowlist, runtimes
 from bgjobs.domain.conditions import with_condition
-from bgjobs.domain.configuration import ALLOWLIST, Configuration
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES, Configuration
 from bgjobs.domain.decision import Decision, Event, EventType
 from bgjobs.domain.observation import Observation
 from bgjobs.domain.policies.changes import condition, finished, observed, waiting
@@ -43,7 +43,10 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
         )
         return _rejected(job, Reason.PARAMETERS_TOO_LARGE, message, now)
     if key := runtimes.paused_by(config.runtimes, spec.class_):
-        message = f"Runtime {key} is paused: {config.runtimes[key].paused}"
+        message = (
+            f"Runtime {key} is paused until platform engineers take `paused` out of its key in "
+            f"ConfigMap {RUNTIMES}: {config.runtimes[key].paused}"
+        )
         status = waiting(job, Reason.PAUSED, message, until=job.status.next_attempt_time)
         return Decision(status=status)
     return None
