@@ -14,6 +14,7 @@ from bgjobs_local.kubectl import Kubectl
 
 _NAMESPACE = "e2e"
 _FINISHED_WITHIN_SECONDS = 150
+_EDIT_RUNTIMES = "kubectl edit configmap bgjobs-runtimes -n bgjobs-system"
 
 _HOSTILE = {
     "variable": "$(PASSWORD) $(BGJOB_UID) $$(PASSWORD) $ $$",
@@ -99,20 +100,29 @@ def test_a_job_ends_for_the_reason_it_has(
 
 
 @pytest.mark.parametrize(
-    ("name", "cause"),
+    ("name", "cause", "mend"),
     [
-        ("out-of-memory", "was killed for using more memory than its limit of 256Mi"),
-        ("deadline", "ran into its deadline (activeDeadlineSeconds)"),
-        ("not-in-image", "failed with exit code 64"),
+        (
+            "out-of-memory",
+            "was killed for using more memory than its limit of 256Mi",
+            _EDIT_RUNTIMES,
+        ),
+        (
+            "deadline",
+            "ran into its deadline (activeDeadlineSeconds)",
+            f"kubectl patch bgjob deadline -n {_NAMESPACE} --type=merge -p "
+            """'{"spec":{"activeDeadlineSeconds":4}}'""",
+        ),
+        ("not-in-image", "failed with exit code 64", _EDIT_RUNTIMES),
     ],
 )
-def test_explain_tells_why_a_job_failed_and_how_to_run_it_again(
-    finished: Mapping[str, Any], name: str, cause: str
+def test_explain_tells_why_a_job_failed_and_what_to_do_before_it_is_run_again(
+    finished: Mapping[str, Any], name: str, cause: str, mend: str
 ) -> None:
     assert finished[name]["phase"] == "Failed"
     explanation = explained(_NAMESPACE, name)
     assert cause in explanation["cause"]
-    assert f"kubectl bgjob retry {name} -n {_NAMESPACE}" in commands(explanation)
+    assert commands(explanation)[:2] == [mend, f"kubectl bgjob retry {name} -n {_NAMESPACE}"]
 
 
 def test_a_deadline_ends_an_attempt(finished: Mapping[str, Any]) -> None:
@@ -136,6 +146,20 @@ def test_restarting_the_operator_mid_run_changes_nothing(kubectl: Kubectl) -> No
     kubectl("delete", "pod", "-n", "bgjobs-system", "-l", selector, "--grace-period=0", "--force")
     status = _wait_until_finished(kubectl, "outlives")
     assert (status["phase"], status["attemptsTotal"]) == ("Succeeded", 1), status["message"]
+
+
+def test_an_eviction_costs_no_retry(kubectl: Kubectl) -> None:
+    spec = {"class": "samples.jobs.Sleep", "parameters": {"seconds": 15}, "retries": 0}
+    kubectl("create", "-f", "-", "-n", _NAMESPACE, stdin=manifest("evicted", spec))
+    _wait_for_phase(kubectl, "evicted", "Running")
+    pod = ("pods", "-l", f"bgjobs.dev/uid={_uid(kubectl, 'evicted')}", "-n", _NAMESPACE)
+    name = kubectl("get", *pod, "-o", "jsonpath={.items[0].metadata.name}")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    path = f"/api/v1/namespaces/{_NAMESPACE}/pods/{name}/eviction"
+    kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    status = _wait_until_finished(kubectl, "evicted")
+    outcomes = [attempt["outcome"] for attempt in status["attempts"]]
+    assert (status["phase"], outcomes) == ("Succeeded", ["Disrupted", "Succeeded"])
 
 
 def test_cancelling_a_running_job_ends_its_pod(kubectl: Kubectl) -> None:

@@ -235,21 +235,40 @@ def test_a_lost_node_is_named_and_nothing_else_starts(jobs: Jobs, name: str) -> 
     uid = submit(jobs, name, pods=[{"lasts": "1h"}])
     wait(jobs, name, phase("Running"))
     [pod] = pods(jobs, uid)
-    path = f"{pods_path(jobs)}/{pod['metadata']['name']}"
     for ready, want in (("False", "NodeUnreachable"), ("True", "Running")):
-        conditions = [
-            {"type": "Ready", "status": ready},
-            {"type": "ContainersReady", "status": "True"},
-        ]
-        body = {"status": {"conditions": conditions}}
-        merge = "application/strategic-merge-patch+json"
-        answer = api.request(jobs.server, "PATCH", f"{path}/status", body, content_type=merge)
-        assert answer.status == 200, answer.message
+        _set_pod_status(jobs, pod, conditions=_is_ready(ready))
         status = wait(jobs, name, reason(want))["status"]
         assert status["phase"] == "Running"
         assert ("does not answer" in status["message"]) == (ready == "False")
     change(jobs, name, cancelled=True)
     wait(jobs, name, phase("Cancelled"))
+
+
+def test_a_lost_node_that_is_given_up_costs_no_retry(jobs: Jobs, name: str) -> None:
+    """The garbage collector of pods does so once the node has the out-of-service taint."""
+    uid = submit(jobs, name, pods=[{"lasts": "1h"}, {"exitCode": 0}], retries=0)
+    wait(jobs, name, phase("Running"))
+    [pod] = pods(jobs, uid)
+    _set_pod_status(jobs, pod, conditions=_is_ready("False"))
+    wait(jobs, name, reason("NodeUnreachable"))
+    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+    _set_pod_status(jobs, pod, phase="Failed", conditions=[disrupted])
+    path = f"{pods_path(jobs)}/{pod['metadata']['name']}?gracePeriodSeconds=0"
+    assert api.request(jobs.server, "DELETE", path).status == 200
+    status = wait_finished(jobs, name)["status"]
+    outcomes = [attempt["outcome"] for attempt in status["attempts"]]
+    assert (status["phase"], outcomes) == ("Succeeded", ["Disrupted", "Succeeded"])
+
+
+def _is_ready(ready: str) -> list[dict[str, str]]:
+    return [{"type": "Ready", "status": ready}, {"type": "ContainersReady", "status": "True"}]
+
+
+def _set_pod_status(jobs: Jobs, pod: Any, **status: Any) -> None:
+    path = f"{pods_path(jobs)}/{pod['metadata']['name']}/status"
+    merge = "application/strategic-merge-patch+json"
+    answer = api.request(jobs.server, "PATCH", path, {"status": status}, content_type=merge)
+    assert answer.status == 200, answer.message
 
 
 def test_a_foreign_job_of_the_same_name_is_left_alone_and_waited_for(jobs: Jobs, name: str) -> None:
