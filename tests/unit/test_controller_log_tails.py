@@ -10,6 +10,7 @@ from tests.unit.builders import UID, failed, running
 from bgjobs.controller import log_tails
 from bgjobs.controller.log_tails import LogTails
 from bgjobs.kube.api import Api, ApiError
+from bgjobs.mirror import writer
 from bgjobs.mirror.writer import AttemptKey, MirrorWriter
 
 _PATH = "/api/v1/namespaces/shop/pods/stock-1-1-abcde/log"
@@ -193,3 +194,17 @@ async def test_a_log_that_was_followed_is_not_read_again() -> None:
     tails.keep(UID, "shop", running())
     tails.close()
     assert mirror.logs == {(UID, 1, 1): b"out\n"}
+
+
+async def test_a_log_that_the_mirror_had_no_room_for_is_not_taken_for_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or it would not be read again before its pod goes."""
+    monkeypatch.setattr(writer, "_MOST_LOG_TAILS", 1)
+    tails = LogTails(FakeApi(b"", b"out\n"), MirrorWriter(sa.create_engine("sqlite://")))
+    first, second = (UID, 1, 1), (UID, 1, 2)
+    await tails.read(first, _PATH)
+    assert tails.is_kept(first)
+    await tails.read(second, _PATH)
+    assert not tails.is_kept(first)
+    assert tails.is_kept(second)

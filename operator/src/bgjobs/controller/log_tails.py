@@ -75,7 +75,10 @@ class LogTails:
             self._unread.put_nowait(_Log(attempt, paths.log(namespace, pod.name)))
 
     def is_kept(self, attempt: AttemptKey) -> bool:
-        """Whether it is known to be; a process that was started again knows of none."""
+        """Whether it is known to be, or to wait for the database.
+
+        A process that was started again knows of none.
+        """
         return attempt in self._kept
 
     async def run(self) -> None:
@@ -117,8 +120,10 @@ class LogTails:
             yield end
 
     def _hand_over(self, attempt: AttemptKey, tail: bytes) -> None:
-        self._mirror.log_tail(attempt, _last_lines(tail))
+        dropped = self._mirror.log_tail(attempt, _last_lines(tail))
         self._kept[attempt] = None
+        if dropped is not None:
+            self._kept.pop(dropped, None)
         if len(self._kept) > _MOST_REMEMBERED:
             del self._kept[next(iter(self._kept))]
 

@@ -199,13 +199,19 @@ class MirrorWriter:
                 self._missing_since = time.monotonic()
             self._missed_in_sweep = True
 
-    def log_tail(self, attempt: AttemptKey, log: bytes) -> None:
-        """Takes over the end of an attempt's log. While very many wait, the oldest goes."""
+    def log_tail(self, attempt: AttemptKey, log: bytes) -> AttemptKey | None:
+        """Takes over the end of an attempt's log.
+
+        While very many wait, the oldest goes: returns whose log will not be written.
+        """
+        dropped = None
         with self._changed:
             self._log_tails[attempt] = log
             if len(self._log_tails) > _MOST_LOG_TAILS:
-                del self._log_tails[next(iter(self._log_tails))]
+                dropped = next(iter(self._log_tails))
+                del self._log_tails[dropped]
             self._changed.notify()
+        return dropped
 
     def live_rows(self) -> LiveRows:
         """Reads the database, for a sweep that begins; raises SQLAlchemyError."""
