@@ -1,10 +1,20 @@
 """The migrations make the schema, and take it back."""
 
+import io
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateIndex, CreateTable
+from tests.mariadb import fresh_database
 
 from bgjobs.mirror.migrate import downgrade, upgrade
 from bgjobs.mirror.schema import JOBS, METADATA
@@ -79,6 +89,40 @@ def test_what_was_deleted_before_it_ended_gets_a_phase_of_its_own(empty: sa.Engi
     assert phases == ["Failed", "Running", "Deleted"]
 
 
+class KilledError(Exception):
+    """As if its process had been killed."""
+
+
+def runs_until_done(engine: sa.Engine, step: str, migrate: Callable[[], None]) -> int:
+    """How often a migration is run that is killed each time after its first step of this kind."""
+
+    def kill(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if re.match(step, statement.strip()):
+            raise KilledError
+
+    sa.event.listen(engine, "after_cursor_execute", kill)
+    for run in range(1, 100):
+        with suppress(KilledError):
+            migrate()
+            sa.event.remove(engine, "after_cursor_execute", kill)
+            return run
+    raise AssertionError("it does not get on")
+
+
+def test_one_that_is_killed_after_any_step_goes_on_from_there(mariadb: int) -> None:
+    """MariaDB keeps each step; SQLite takes most of them back."""
+    engine = sa.create_engine(fresh_database(mariadb))
+    tables = len(METADATA.tables)
+    made = runs_until_done(engine, "CREATE|ALTER.*ADD", lambda: upgrade(engine))
+    assert made > 2 * tables
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    dropped = runs_until_done(engine, "DROP|ALTER.*DROP", lambda: downgrade(engine, "base"))
+    assert dropped > 2 * tables
+    assert _tables(engine) == set()
+    engine.dispose()
+
+
 def test_names_that_differ_in_case_alone_are_two(empty: sa.Engine) -> None:
     upgrade(empty)
     labels = METADATA.tables["job_labels"]
@@ -97,6 +141,23 @@ def test_mysql_takes_every_table_and_index() -> None:
             assert str(CreateIndex(index).compile(dialect=dialect)).startswith("CREATE INDEX")
             assert sum(map(_bytes, index.columns)) <= _MAX_KEY_BYTES, index.name
         assert sum(map(_bytes, table.primary_key.columns)) <= _MAX_KEY_BYTES, table.name
+
+
+@pytest.mark.parametrize("direction", ["upgrade", "downgrade"])
+def test_every_step_of_the_migrations_is_a_statement_of_mysqls(direction: str) -> None:
+    """Not one that MariaDB alone knows."""
+    written = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="mysql", opts={"as_sql": True, "output_buffer": written}
+    )
+    scripts = [*ScriptDirectory("operator/src/bgjobs/mirror/migrations").walk_revisions()]
+    with Operations.context(context):
+        for script in reversed(scripts) if direction == "upgrade" else scripts:
+            getattr(script.module, direction)()
+    statements = [each.strip() for each in written.getvalue().split(";") if each.strip()]
+    made = "CREATE TABLE" if direction == "upgrade" else "DROP TABLE"
+    assert sum(each.startswith(made) for each in statements) == len(METADATA.tables)
+    assert not [each for each in statements if "IF NOT EXISTS" in each or "IF EXISTS" in each]
 
 
 def _bytes(column: sa.Column[object]) -> int:

@@ -1,15 +1,16 @@
 """Jobs and their large columns."""
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+from bgjobs.mirror.resumable import create_table, drop_table
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    create_table(
         "jobs",
         sa.Column("uid", sa.CHAR(36), primary_key=True),
         sa.Column("namespace", sa.String(63), nullable=False),
@@ -35,7 +36,7 @@ def upgrade() -> None:
         sa.Column("resource_version", sa.CHAR(39), nullable=False),
         mysql_charset="utf8mb4",
     )
-    op.create_table(
+    create_table(
         "job_details",
         sa.Column("uid", sa.CHAR(36), primary_key=True),
         sa.Column(
@@ -48,5 +49,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("job_details")
-    op.drop_table("jobs")
+    drop_table("job_details")
+    drop_table("jobs")

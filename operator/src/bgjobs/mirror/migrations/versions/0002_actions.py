@@ -1,14 +1,15 @@
 """Who did what to a job, and when."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from bgjobs.mirror.resumable import create_table, drop_table
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    op.create_table(
+    create_table(
         "actions",
         sa.Column("uid", sa.CHAR(36), primary_key=True),
         sa.Column("action", sa.String(16), primary_key=True),
@@ -20,4 +21,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("actions")
+    drop_table("actions")

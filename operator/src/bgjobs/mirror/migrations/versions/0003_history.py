@@ -9,6 +9,15 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
+from bgjobs.mirror.resumable import (
+    add_column,
+    create_index,
+    create_table,
+    drop_column,
+    drop_index,
+    drop_table,
+)
+
 revision = "0003"
 down_revision = "0002"
 
@@ -45,16 +54,16 @@ def upgrade() -> None:
     _collate("utf8mb4_bin")
     for name, type_, nullable in _JOB_COLUMNS:
         default = None if nullable else "0"
-        op.add_column("jobs", sa.Column(name, type_, nullable=nullable, server_default=default))
+        add_column("jobs", sa.Column(name, type_, nullable=nullable, server_default=default))
     for name, columns in _JOB_INDEXES.items():
-        op.create_index(name, "jobs", [*columns, "created_at", "uid"])
-    op.create_index(
+        create_index(name, "jobs", [*columns, "created_at", "uid"])
+    create_index(
         "jobs_by_deletion",
         "jobs",
         ["deleted_at", "phase", "reason", "priority", "could_start_at", "uid"],
     )
-    op.add_column("job_details", _epoch())
-    op.add_column("job_details", sa.Column("spec", sa.Text))
+    add_column("job_details", _epoch())
+    add_column("job_details", sa.Column("spec", sa.Text))
     jobs = sa.table("jobs", sa.column("resource_version"), sa.column("deleted_at"))
     op.execute(jobs.update().where(jobs.c.deleted_at.is_(None)).values(resource_version="0" * 39))
     _create_tables()
@@ -65,18 +74,18 @@ def downgrade() -> None:
         *("meta", "stale_buckets", "error_rollups", "rollups"),
         *("log_tails", "attempts", "job_labels"),
     ):
-        op.drop_table(table)
+        drop_table(table)
     for name in (*_JOB_INDEXES, "jobs_by_deletion"):
-        op.drop_index(name, "jobs")
+        drop_index(name, "jobs")
     for name, _, _ in _JOB_COLUMNS:
-        op.drop_column("jobs", name)
+        drop_column("jobs", name)
     for name in ("epoch", "spec"):
-        op.drop_column("job_details", name)
+        drop_column("job_details", name)
     _collate("utf8mb4_general_ci")
 
 
 def _create_tables() -> None:
-    op.create_table(
+    create_table(
         "job_labels",
         sa.Column("uid", sa.CHAR(36), primary_key=True),
         sa.Column("name", sa.String(317), primary_key=True),
@@ -86,8 +95,8 @@ def _create_tables() -> None:
         sa.Column("resource_version", sa.CHAR(39), nullable=False),
         **_BY_BYTES,
     )
-    op.create_index("job_labels_by_value", "job_labels", ["name", "value", "created_at", "uid"])
-    op.create_table(
+    create_index("job_labels_by_value", "job_labels", ["name", "value", "created_at", "uid"])
+    create_table(
         "attempts",
         *_attempt_key(),
         sa.Column("job_name", sa.String(63), nullable=False),
@@ -115,16 +124,16 @@ def _create_tables() -> None:
         sa.Column("resource_version", sa.CHAR(39), nullable=False),
         **_BY_BYTES,
     )
-    op.create_index("attempts_by_time", "attempts", ["finished_at"])
-    op.create_index("attempts_by_error", "attempts", ["error_group", "created_at", "uid"])
-    op.create_index("attempts_by_error_time", "attempts", ["error_group", "finished_at"])
-    op.create_table(
+    create_index("attempts_by_time", "attempts", ["finished_at"])
+    create_index("attempts_by_error", "attempts", ["error_group", "created_at", "uid"])
+    create_index("attempts_by_error_time", "attempts", ["error_group", "finished_at"])
+    create_table(
         "log_tails",
         *_attempt_key(),
         sa.Column("text", _LARGE_TEXT, nullable=False),
         **_BY_BYTES,
     )
-    op.create_table(
+    create_table(
         "rollups",
         sa.Column("bucket_at", sa.DateTime, primary_key=True),
         sa.Column("class", sa.String(253), primary_key=True),
@@ -148,8 +157,8 @@ def _create_tables() -> None:
         ),
         **_BY_BYTES,
     )
-    op.create_index("rollups_by_class", "rollups", ["class", "bucket_at"])
-    op.create_table(
+    create_index("rollups_by_class", "rollups", ["class", "bucket_at"])
+    create_table(
         "error_rollups",
         sa.Column("bucket_at", sa.DateTime, primary_key=True),
         sa.Column("error_group", sa.CHAR(12), primary_key=True),
@@ -158,11 +167,11 @@ def _create_tables() -> None:
         sa.Column("failed", sa.Integer, nullable=False),
         **_BY_BYTES,
     )
-    op.create_index("error_rollups_by_group", "error_rollups", ["error_group", "bucket_at"])
-    op.create_table(
+    create_index("error_rollups_by_group", "error_rollups", ["error_group", "bucket_at"])
+    create_table(
         "stale_buckets", sa.Column("bucket_at", sa.DateTime, primary_key=True), **_BY_BYTES
     )
-    op.create_table(
+    create_table(
         "meta",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("as_of", sa.DateTime),
@@ -189,6 +198,6 @@ def _attempt_key() -> tuple[sa.Column[str] | sa.Column[int], ...]:
 
 def _collate(collation: str) -> None:
     """Of the older tables; SQLite compares by bytes anyway."""
-    if op.get_bind().dialect.name != "sqlite":
+    if op.get_context().dialect.name != "sqlite":
         for table in ("jobs", "job_details", "actions"):
             op.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}")
