@@ -1,5 +1,6 @@
 """What the pages show of rows: masked parameters, a manifest, figures from histograms."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -114,6 +115,36 @@ def test_how_long_it_has_been_so(row: dict[str, Any], says: str, minutes: float)
     when = view.line(row).when
     assert when.text == says
     assert when.at == _NOW - timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("reason", "minutes", "says"),
+    [
+        pytest.param("Delayed", 5, "in 5 m at 12:08:07", id="delayed"),
+        pytest.param("Delayed", -5, "due 5 m ago at 11:58:07", id="overdue"),
+        pytest.param("Suspended", 5, "held, due in 5 m at 12:08:07", id="held and delayed"),
+        pytest.param("Suspended", -5, "held 5 m since 11:58:07", id="held"),
+    ],
+)
+def test_no_age_counts_from_a_time_to_come(reason: str, minutes: int, says: str) -> None:
+    due = _NOW + timedelta(minutes=minutes)
+    line = view.line(_seen(phase="Pending", reason=reason, could_start_at=due))
+    parts: Any = environment().get_template("_parts.html").module
+    assert " ".join(re.sub("<[^>]*>", " ", parts.when(line, _NOW)).split()) == says
+
+
+@pytest.mark.parametrize("is_under_way", [True, False])
+def test_no_attempt_is_drawn_as_delayed_until_after_it_ran(is_under_way: bool) -> None:
+    """Its delay may have been changed since."""
+    row = _seen(could_start_at=_NOW + timedelta(hours=1))
+    attempt = {**row, "finished_at": _NOW, "outcome": "Failed"}
+    [parts] = view.stretches(
+        [] if is_under_way else [attempt], row if is_under_way else None, row["created_at"], _NOW
+    )
+    assert [(part.words, part.end - part.begin) for part in parts] == [
+        ("delay or backoff", timedelta(minutes=4)),
+        ("running" if is_under_way else "ran", timedelta(minutes=5)),
+    ]
 
 
 def test_what_was_deleted_before_it_ended_has_a_state_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """From the start of an attempt to its record, and to what follows from how it ended."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -365,8 +366,25 @@ def test_a_success_is_recorded_in_one_step() -> None:
 
 def test_an_attempt_is_recorded_with_the_time_from_which_it_waited() -> None:
     job = background_job(delay_seconds=5, retries=3)
-    status = decide(see(job, child_job(), succeeded()), CONFIG, LATER).status
+    ended = failed(started=NOW + seconds(3))
+    status = decide(see(job, child_job(), ended), CONFIG, LATER).status
     assert status.attempts[-1].due_time == NOW + seconds(2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "want"),
+    [
+        pytest.param(NOW + seconds(0.5), NOW, id="started by hand while it was delayed"),
+        pytest.param(NOW + seconds(3), NOW + seconds(1), id="its delay was changed while it ran"),
+    ],
+)
+def test_no_attempt_is_recorded_as_one_that_ran_before_it_could_start(
+    changed: datetime, want: datetime
+) -> None:
+    status = Status(observed_start_requests=1)
+    job = background_job(status, delay_seconds=900, start_requests=1, changed=changed)
+    status = decide(see(job, child_job(), succeeded()), CONFIG, LATER).status
+    assert status.attempts[-1].due_time == want
 
 
 def test_a_failure_is_recorded_and_says_when_the_next_attempt_starts() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.builders import CLASS, NOW, UID, background_job, seconds
+from tests.unit.builders import CLASS, NOW, UID, attempt, background_job, seconds
 
-from bgjobs.domain.resource import Phase, Priority, Reason, Status, Who
+from bgjobs.domain.resource import Backoff, Phase, Priority, Reason, Status, Who
 from bgjobs.mirror.rows import action_rows, details_row, job_row, padded
 from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 
@@ -93,6 +93,18 @@ def test_a_result_is_kept_as_json(result: object, want: str | None) -> None:
         pytest.param(Status(), {}, NOW, id="at once"),
         pytest.param(
             Status(), {"delay_seconds": 15, "retries": 3}, NOW + seconds(12), id="delayed"
+        ),
+        pytest.param(
+            Status(),
+            {"delay_seconds": 900, "start_requests": 1, "changed": NOW + seconds(60)},
+            NOW + seconds(60),
+            id="started by hand",
+        ),
+        pytest.param(
+            Status(observed_start_requests=1, attempts=(attempt(finish=NOW + seconds(60)),)),
+            {"start_requests": 1, "backoff": Backoff(seconds=0), "changed": NOW + seconds(30)},
+            NOW + seconds(60),
+            id="the attempt after one that was started by hand",
         ),
         pytest.param(Status(run=2), {}, NOW, id="a status that nobody of ours wrote"),
     ],

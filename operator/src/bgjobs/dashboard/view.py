@@ -49,6 +49,8 @@ class When(NamedTuple):
     at: datetime | None = None
     since: str = ""
     """The word before the time itself."""
+    ahead: str = ""
+    """What it says instead while the time is still to come."""
 
 
 class Line(NamedTuple):
@@ -101,11 +103,11 @@ def _when(row: Row, state: State) -> When:
     since = row["could_start_at"] or row["created_at"]
     match state.name:
         case "Scheduled":
-            return When("{}", row["next_attempt_at"] or since, "at")
+            return When("due {} ago", row["next_attempt_at"] or since, "at", "in {}")
         case "Queued":
             return When("waiting {}", since, "since")
         case "Held":
-            return When("held {}", max(row["created_at"], since), "since")
+            return When("held {}", max(row["created_at"], since), "since", "held, due in {}")
         case "Starting":
             return When("waiting {}", since, "since")
         case "Running" | "Cancelling":
@@ -321,9 +323,9 @@ def stretches(
     found = []
     before = asked_at or first["could_start_at"] or first["started_at"] or now
     for attempt in attempts:
-        begin = attempt["could_start_at"] or before
         started = attempt["started_at"]
         ended = attempt["finished_at"]
+        begin = min(attempt["could_start_at"] or before, started or ended)
         parts = [
             Stretch("scheduled", before, begin, "delay or backoff"),
             Stretch("queued", begin, started or ended, "queued and starting"),
@@ -337,9 +339,13 @@ def stretches(
         before = ended
     if row is not None:
         state = state_of(row["phase"], row["reason"])
+        began = began_at(row) if state.name in ("Running", "Cancelling") else None
         begin = max(before, row["could_start_at"] or before)
+        if state.name not in ("Scheduled", "Held"):
+            # The delay may have been changed since it started.
+            begin = max(before, min(begin, began or now))
         parts = [Stretch("scheduled", before, begin, "delay or backoff")]
-        if state.name in ("Running", "Cancelling") and (began := began_at(row)):
+        if began:
             parts.append(Stretch("queued", begin, began, "queued and starting"))
             parts.append(Stretch(state.style, began, max(began, now), state.name.lower()))
         elif state.name != "Scheduled":

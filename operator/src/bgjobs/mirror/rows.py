@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bgjobs.domain.error_group import error_group
-from bgjobs.domain.policies.start import due
+from bgjobs.domain.policies.start import could_start
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import Attempt, AttemptOutcome, BackgroundJob, Phase
 from bgjobs.mirror.schema import MAX_USER_CHARACTERS, RESOURCE_VERSION_DIGITS
@@ -37,7 +37,7 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
         "disruptions": status.disruptions,
         "run_seconds": status.run_seconds,
         "created_at": naive(metadata.creation_timestamp),
-        "could_start_at": None if status.finished else naive(due(job)),
+        "could_start_at": None if status.finished else naive(could_start(job)),
         "next_attempt_at": naive(status.next_attempt_time),
         "started_at": naive(status.start_time),
         "completed_at": naive(status.completion_time),

@@ -26,8 +26,9 @@ function tick() {
   const now = Date.now() + skew;
   for (const time of document.querySelectorAll("time.rel")) {
     const ago = (now - Date.parse(time.dateTime)) / 1000;
-    const words = (ago > 0 && time.dataset.past) || time.dataset.words;
-    const text = words.replace("{}", duration(Math.round(Math.abs(ago))));
+    const isAhead = ago < 0 && time.dataset.ahead;
+    const words = isAhead ? time.dataset.ahead : time.dataset.words;
+    const text = words.replace("{}", duration(Math.round(isAhead ? -ago : ago)));
     if (time.textContent !== text) time.textContent = text;
   }
 }

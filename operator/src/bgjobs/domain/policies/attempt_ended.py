@@ -24,7 +24,7 @@ from bgjobs.domain.policies.changes import (
     waiting,
 )
 from bgjobs.domain.policies.obstacles import CANNOT_START, obstacle
-from bgjobs.domain.policies.start import due
+from bgjobs.domain.policies.start import could_start
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import (
     MAX_ATTEMPTS_KEPT,
@@ -150,7 +150,7 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
         attempt=child.attempt,
         job_name=child.name,
         node_name=pod.node_name if pod else None,
-        due_time=due(job),
+        due_time=min(could_start(job), start or finish),
         start=start,
         finish=finish,
         outcome=end.outcome,

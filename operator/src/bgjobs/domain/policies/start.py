@@ -71,6 +71,19 @@ def _has_waited_since(job: BackgroundJob) -> datetime:
     return job.metadata.creation_timestamp
 
 
+def could_start(job: BackgroundJob) -> datetime:
+    """When the next attempt may start, or could have.
+
+    If it was started by hand, that was at the last change of the spec: nothing else tells it
+    once the attempt is under way.
+    """
+    when = due(job)
+    changed_at = job.metadata.changed_at(when)
+    if job.spec.start_requests and changed_at >= _has_waited_since(job):
+        return changed_at
+    return when
+
+
 def delayed(seen: Observation, _: Configuration, now: datetime) -> Decision | None:
     job = seen.job
     when, is_rerun = due(job), job.status.run > 1 and job.status.next_attempt == 1
