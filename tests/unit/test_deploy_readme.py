@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import msgspec
+from prometheus_client import REGISTRY
 
+import bgjobs.metrics  # noqa: F401
 from bgjobs.dashboard.settings import Settings as DashboardSettings
 from bgjobs.domain.runtimes import Runtime
 from bgjobs.settings import Settings
@@ -20,6 +22,14 @@ def test_it_lists_every_setting_of_a_runtime() -> None:
     rows = re.findall(r"^\| (`.*?`) \|", _section("Runtimes"), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == {field.encode_name for field in msgspec.structs.fields(Runtime)}
+
+
+def test_every_metric_that_it_names_is_one() -> None:
+    counted = {metric.name: metric.type == "counter" for metric in REGISTRY.collect()}
+    there = {f"{name}_total" if is_counter else name for name, is_counter in counted.items()}
+    alerts = set(re.findall(r"\bbgjobs_\w+", _section("When something is wrong")))
+    assert alerts
+    assert alerts <= there
 
 
 def _written(value: object) -> str:
