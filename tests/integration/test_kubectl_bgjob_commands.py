@@ -18,6 +18,9 @@ from tests.plugin import PROGRAM, bgjob
 from tests.server import Jobs
 from tests.watching import CLASS, change, phase, reason, submit, wait, wait_finished
 
+from bgjobs.domain.error_group import error_group_of
+from bgjobs.domain.resource import parse
+
 _HOUR = 'pods=[{"lasts": "1h"}]'
 _FAILS = [{"exitCode": 1}]
 
@@ -375,6 +378,17 @@ def test_a_selection_narrows_what_is_retried(failed: Jobs) -> None:
     assert [job["metadata"]["name"] for job in found["items"]] == ["one"]
     printed = bgjob(failed, "retry", "--class", CLASS, "--yes", "-o", "name")
     assert set(_names(printed)) >= {"two", "cancelled"}
+
+
+def test_of_those_that_failed_one_group_of_errors_is_retried(failed: Jobs) -> None:
+    submit(failed, "other", pods=[{"exitCode": 2}], retries=0)
+    wait_finished(failed, "other")
+    group = error_group_of(parse(_job(failed, "other")))
+    assert group is not None
+    printed = bgjob(failed, "retry", "--all-failed", "--error", group, "--yes", "-o", "name")
+    assert _names(printed) == ["other"]
+    done = plugin.run(failed.server, "retry", "--error", "none", "-n", failed.namespace)
+    assert done.stderr == f"There is nothing to retry in the namespace {failed.namespace}.\n"
 
 
 def test_all_that_fail_again_and_again_are_cancelled(jobs: Jobs) -> None:

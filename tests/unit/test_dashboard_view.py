@@ -174,14 +174,6 @@ def test_an_earlier_run_is_drawn_without_what_is_under_way() -> None:
     assert view.stretches([], None, None, _NOW) == []
 
 
-def test_just_the_jobs_of_a_group_are_retried() -> None:
-    rows = [{"namespace": n, "name": f"{n}-{i}"} for n, i in (("b", 1), ("a", 1), ("b", 2))]
-    assert view.retries(rows) == [
-        "kubectl bgjob retry a-1 -n a",
-        "kubectl bgjob retry b-1 b-2 -n b",
-    ]
-
-
 @pytest.mark.parametrize(
     ("line", "want"),
     [

@@ -482,6 +482,10 @@ def cancel(
 def retry(
     names: Annotated[list[str] | None, _name(changes.RETRY.phases)] = None,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="All that have Failed.")] = False,
+    error: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Of this group of errors, as the dashboard calls it."),
+    ] = None,
     class_: Class = None,
     selector: Selector = None,
     yes: Yes = False,
@@ -493,7 +497,7 @@ def retry(
 ) -> None:
     """Run jobs again that have Failed, or were Cancelled or Rejected."""
     with api.connected(kubeconfig, context, namespace) as cluster:
-        selection = _selection(cluster, all_namespaces, class_, selector, all_failed)
+        selection = _selection(cluster, all_namespaces, class_, selector, all_failed, error)
         _change(cluster, changes.RETRY, names or [], selection, output, yes=yes)
 
 
@@ -542,14 +546,15 @@ def _selection(
     class_: str | None,
     selector: str | None,
     all_failed: bool,
+    error_group: str | None = None,
 ) -> Selection | None:
     """None where no jobs are selected but by their names."""
-    if not (class_ or selector or all_failed):
+    if not (class_ or selector or all_failed or error_group):
         if all_namespaces:
             raise UsageError("-A goes with --all-failed, --class or -l, which select jobs.")
         return None
     where = None if all_namespaces else cluster.namespace
-    return Selection(where, class_, selector, all_failed)
+    return Selection(where, class_, selector, all_failed, error_group)
 
 
 def _change(

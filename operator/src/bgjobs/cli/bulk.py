@@ -10,7 +10,8 @@ from bgjobs.cli import cluster as api
 from bgjobs.cli.changes import Change, is_done, moved_on, operations, what_holds
 from bgjobs.cli.cluster import Cluster
 from bgjobs.cli.errors import CommandError
-from bgjobs.domain.resource import Phase
+from bgjobs.domain.error_group import error_group_of
+from bgjobs.domain.resource import Phase, parse
 
 _SECONDS_BETWEEN_CHANGES = 0.05
 _CHANGED_MEANWHILE = (404, 409, 422)
@@ -25,6 +26,7 @@ class Selection(NamedTuple):
     class_: str | None
     label_selector: str | None
     all_failed: bool
+    error_group: str | None = None
 
 
 class Changed(NamedTuple):
@@ -69,7 +71,19 @@ def select(cluster: Cluster, change: Change, selection: Selection) -> list[Objec
         selection.label_selector or "",
         field_selector(phases, selection.class_),
     )
-    return [job for job in jobs if not is_done(change, job)]
+    group = selection.error_group
+    return [
+        job
+        for job in jobs
+        if not is_done(change, job) and (group is None or _error_group_of(job) == group)
+    ]
+
+
+def _error_group_of(job: Object) -> str | None:
+    try:
+        return error_group_of(parse(job))
+    except ValueError:
+        return None  # an older schema let it in
 
 
 def field_selector(phases: frozenset[Phase], class_: str | None) -> str:

@@ -245,17 +245,6 @@ def commands(job: BackgroundJob, operator_namespace: str, node: str | None) -> l
     return list(unique.values())
 
 
-def retries(rows: Sequence[Row]) -> list[str]:
-    """The commands that run just these jobs again, one for each namespace."""
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        names.setdefault(row["namespace"], []).append(row["name"])
-    return [
-        f"kubectl bgjob retry {' '.join(those)} -n {namespace}"
-        for namespace, those in sorted(names.items())
-    ]
-
-
 def as_new_yaml(row: Row, labels: Mapping[str, str]) -> str:
     """A manifest that submits the same again, under a name of its own, with secrets left out."""
     spec = {key: value for key, value in (read_json(row["spec"]) or {}).items() if key not in _ACTS}

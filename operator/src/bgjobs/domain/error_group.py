@@ -3,7 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
-from bgjobs.domain.resource import Attempt, AttemptOutcome, Reason
+from bgjobs.domain.resource import Attempt, AttemptOutcome, BackgroundJob, Reason
 
 _ID_DIGITS = 12
 
@@ -33,6 +33,15 @@ def error_group(attempt: Attempt, class_: str) -> ErrorGroup | None:
         return ErrorGroup(_id(error.type, class_), error.type, None)
     place = f"{error.module}:{error.line} in {error.function}"
     return ErrorGroup(_id(error.type, error.module, error.function or ""), error.type, place)
+
+
+def error_group_of(job: BackgroundJob) -> str | None:
+    """The id of the last attempt's, if that failed and is of the run that the job is in."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    if last is None or last.run != job.status.run:
+        return None
+    group = error_group(last, job.spec.class_)
+    return group.id if group else None
 
 
 def _id(*parts: str) -> str:

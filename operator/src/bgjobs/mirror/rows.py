@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bgjobs.domain.error_group import error_group
+from bgjobs.domain.error_group import error_group, error_group_of
 from bgjobs.domain.policies.start import could_start
 from bgjobs.domain.redaction import redact
 from bgjobs.domain.resource import Attempt, AttemptOutcome, BackgroundJob, Phase
@@ -41,18 +41,9 @@ def job_row(job: BackgroundJob) -> dict[str, Any]:
         "next_attempt_at": naive(status.next_attempt_time),
         "started_at": naive(status.start_time),
         "completed_at": naive(status.completion_time),
-        "error_group": _current_error_group(job),
+        "error_group": error_group_of(job),
         "resource_version": padded(metadata.resource_version),
     }
-
-
-def _current_error_group(job: BackgroundJob) -> str | None:
-    """Of the last attempt, if it failed and is of the run that the job is in."""
-    last = job.status.attempts[-1] if job.status.attempts else None
-    if last is None or last.run != job.status.run:
-        return None
-    group = error_group(last, job.spec.class_)
-    return group.id if group else None
 
 
 def details_row(job: BackgroundJob) -> dict[str, Any]:

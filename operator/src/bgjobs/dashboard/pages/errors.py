@@ -63,11 +63,10 @@ def error(visit: Visited, group: str) -> Response:
     attempts = shape.series(steps, statistics.total("attempts"))
     failed = shape.series(steps, statistics.total("failed"))
     rows = queries.page(visit.connection, wanted, now).rows[:10]
-    # Commands that name them all would be too long: of many the newest.
     newest = queries.page(visit.connection, Filter(error=group, state="Failed"), now)
-    failed_so = [
-        row for row in newest.rows if row["error_group"] == group and row["deleted_at"] is None
-    ]
+    may_be_retried = newest.older is not None or any(
+        row["error_group"] == group and row["deleted_at"] is None for row in newest.rows
+    )
     log = queries.log_tail(visit.connection, latest["uid"], latest["run"], latest["attempt"])
     return visit.page(
         "error.html",
@@ -92,7 +91,5 @@ def error(visit: Visited, group: str) -> Response:
         period=key,
         periods=PERIODS,
         log=None if log is None else view.log_lines(log),
-        retries=view.retries(failed_so),
-        retries_are_cut=newest.older is not None,
-        retries_limit=len(failed_so),
+        may_be_retried=may_be_retried,
     )
