@@ -1,23 +1,28 @@
 """The same for programs: read-only JSON, described by /api/openapi.json."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, HTTPException, Query, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bgjobs.dashboard import queries, view
 from bgjobs.dashboard.context import Admitted, Connected
 from bgjobs.dashboard.filters import PERIODS, Filter, utc_now
+from bgjobs.dashboard.pages.choices import choice, period_of
 from bgjobs.dashboard.states import STATES, state_of
 
 router = APIRouter(prefix="/api/v1")
 
 
+Time = Annotated[datetime, AfterValidator(lambda time: time.replace(tzinfo=UTC))]
+"""The mirror's times have no zone: they are in UTC."""
+
+
 class Job(BaseModel):
-    """A job as lists show it. Times are UTC."""
+    """A job as lists show it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -38,11 +43,11 @@ class Job(BaseModel):
     delay_seconds: int
     effective_delay_seconds: int | None
     run_seconds: float | None
-    created_at: datetime
-    next_attempt_at: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    deleted_at: datetime | None
+    created_at: Time
+    next_attempt_at: Time | None
+    started_at: Time | None
+    completed_at: Time | None
+    deleted_at: Time | None
     result: Any = None
 
 
@@ -61,8 +66,8 @@ class Attempt(BaseModel):
     reason: str
     message: str
     exit_code: int | None
-    started_at: datetime | None
-    finished_at: datetime
+    started_at: Time | None
+    finished_at: Time
     peak_memory_bytes: int | None
     cpu_seconds: float | None
     error_group: str | None
@@ -72,7 +77,7 @@ class Attempt(BaseModel):
 class Action(BaseModel):
     action: str
     by_user: str
-    at: datetime
+    at: Time
 
 
 class JobDetails(Job):
@@ -90,19 +95,17 @@ class ErrorGroup(BaseModel):
     message: str
     failed_attempts: int
     failed_jobs: int
-    last_seen: datetime
+    last_seen: Time
 
 
 class Mirror(BaseModel):
-    as_of: datetime | None
+    as_of: Time | None
     behind_seconds: float
     problem: str | None
 
 
 class Wanted(BaseModel):
-    """The list's filters, as its address has them."""
-
-    model_config = ConfigDict(extra="allow")
+    """The list's filters, for the description: what reads the address refuses all others, too."""
 
     state: str = Field("", examples=[*STATES])
     reason: str = ""
@@ -116,10 +119,17 @@ class Wanted(BaseModel):
     before: str = Field("", description="of the page before")
 
 
+class WantedGroups(BaseModel):
+    class_: str = Field("", alias="class")
+    period: str = Field("24h", examples=[*PERIODS])
+
+
 @router.get("/jobs")
-def jobs(_: Admitted, connection: Connected, given: Annotated[Wanted, Query()]) -> JobPage:
+def jobs(
+    _: Admitted, connection: Connected, request: Request, __: Annotated[Wanted, Query()]
+) -> JobPage:
     """The newest jobs that fit, 25 at once."""
-    wanted, now = Filter.parse(given.model_dump(by_alias=True)), utc_now()
+    wanted, now = Filter.parse(request.query_params), utc_now()
     found = queries.page(connection, wanted, now)
     return JobPage(
         jobs=[Job.model_validate(_job(row)) for row in found.rows],
@@ -144,12 +154,15 @@ def job(_: Admitted, connection: Connected, uid: str) -> JobDetails:
 
 
 @router.get("/error-groups")
-def error_groups(_: Admitted, connection: Connected, period: str = "24h") -> list[ErrorGroup]:
-    wanted = Filter.parse({"created": period})
-    now = utc_now()
+def error_groups(
+    _: Admitted, connection: Connected, request: Request, __: Annotated[WantedGroups, Query()]
+) -> list[ErrorGroup]:
+    """Those with the most failed attempts, 100 at most."""
+    chosen = choice(request, ("class", "period"))
+    class_, (_key, period) = chosen.get("class"), period_of(chosen)
     found = []
-    for row in queries.error_groups(connection, wanted.since(now) or now):
-        latest = queries.latest_of_group(connection, row["error_group"])
+    for row in queries.error_groups(connection, utc_now() - period, class_):
+        latest = queries.latest_of_group(connection, row["error_group"], class_)
         if latest is not None:
             found.append(
                 ErrorGroup(

@@ -1,0 +1,220 @@
+"""What the dashboard answers from a mirror whose every row is known."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import urllib3
+from tests import dashboards
+from tests.mariadb import fresh_database, limited_user
+from tests.server import Server
+
+from bgjobs.dashboard.queries import PAGE_ROWS
+from bgjobs.mirror import rollups
+from bgjobs.mirror.migrate import upgrade
+from bgjobs.mirror.schema import (
+    ACTIONS,
+    ATTEMPTS,
+    ERROR_ROLLUPS,
+    JOB_DETAILS,
+    JOB_LABELS,
+    JOBS,
+    LOG_TAILS,
+    META,
+    ROLLUPS,
+)
+
+_ANSWERS_WITHIN_S = 60
+_JOBS = PAGE_ROWS + 5
+_CREATED = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(hours=2)
+_UID = f"{0:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11"
+_GROUP = "0123456789ab"
+_NOTHING = {column.name: 0 for column in ROLLUPS.columns}
+
+
+@pytest.fixture(scope="module")
+def mirror(mariadb: int) -> Iterator[sa.Engine]:
+    """A mirror that no operator writes to: jobs, the newest with all that there is of a job."""
+    engine = sa.create_engine(fresh_database(mariadb))
+    upgrade(engine)
+    with engine.begin() as connection:
+        for table, rows in _rows().items():
+            connection.execute(sa.insert(table), rows)
+    yield engine
+    engine.dispose()
+
+
+def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
+    version = {"resource_version": "1"}
+    of_job = {"uid": _UID, **version}
+    of_class = {"class": "shop.Mail", "priority": 1}
+    bucket = rollups.bucket_of(_CREATED)
+    attempt = {"run": 1, "attempt": 1, "reason": "Error", "error_group": _GROUP}
+    jobs = [
+        {
+            "uid": _UID.replace("0" * 8, f"{number:08x}"),
+            "namespace": "shop",
+            "name": f"mail-{number}",
+            "method": "handle",
+            "delay_seconds": 0,
+            "retries": 3,
+            "phase": "Failed",
+            "reason": "Error",
+            "message": "",
+            "run": 1,
+            "attempts_total": 1,
+            "created_at": _CREATED - timedelta(seconds=number),
+            "completed_at": _CREATED,
+            **of_class,
+            **version,
+        }
+        for number in range(_JOBS)
+    ]
+    return {
+        META: [{"id": 1, "as_of": _CREATED, "written_at": _CREATED}],
+        JOBS: jobs,
+        JOB_DETAILS: [
+            {
+                "parameters": '{"warehouse": 7, "api_token": "s3cret"}',
+                "result": '{"rows": 2, "password": "s3cret"}',
+                **of_job,
+            }
+        ],
+        JOB_LABELS: [{"name": "customer", "value": "42", "created_at": _CREATED, **of_job}],
+        ATTEMPTS: [
+            {
+                "job_name": "mail-0-1",
+                "outcome": "Failed",
+                "message": "failed with exit code 1",
+                "finished_at": _CREATED,
+                "created_at": _CREATED,
+                "error_type": "ValueError",
+                **attempt,
+                **of_class,
+                **of_job,
+            }
+        ],
+        LOG_TAILS: [{"uid": _UID, "run": 1, "attempt": 1, "text": "ERROR"}],
+        ACTIONS: [
+            {"uid": _UID, "action": "cancelled", "ordinal": 1, "by_user": "ann", "at": _CREATED}
+        ],
+        ROLLUPS: [{**_NOTHING, **of_class, "bucket_at": bucket, "attempts": 900, "failed": 777}],
+        ERROR_ROLLUPS: [
+            {
+                "bucket_at": bucket,
+                "error_group": _GROUP,
+                "class": "shop.Mail",
+                "attempts": 900,
+                "failed": 777,
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def headers(server: Server) -> dict[str, str]:
+    dashboards.install(server)
+    return {"Authorization": f"Bearer {dashboards.token(server, 'bgjobs-admin')}"}
+
+
+@pytest.fixture(scope="module")
+def url(
+    server: Server,
+    headers: dict[str, str],
+    mirror: sa.Engine,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    assert headers
+    reader = limited_user(mirror, "api_reader", "SELECT")
+    with dashboards.running(server, reader, tmp_path_factory.mktemp("dashboard")) as running:
+        yield running.url
+
+
+def _get(address: str, headers: dict[str, str]) -> tuple[int, Any]:
+    answer = urllib3.request("GET", address, headers=headers, timeout=_ANSWERS_WITHIN_S)
+    return answer.status, answer.json() if "/api/" in address else answer.data.decode()
+
+
+def _is(time: str, want: datetime) -> bool:
+    """Whether it is that time, and says its zone."""
+    return datetime.fromisoformat(time) == want.replace(tzinfo=UTC)
+
+
+def test_the_number_of_failures_leads_to_a_page_that_counts_the_same(
+    url: str, headers: dict[str, str]
+) -> None:
+    _, overview = _get(f"{url}/", headers)
+    tile = re.search(r'href="([^"]+)">(?:(?!</a>).)*Failed, 24 h</span>[^>]*>777<', overview)
+    assert tile
+    status, page = _get(url + tile[1], headers)
+    assert status == 200
+    assert 'data-l="failed jobs">777<' in page
+
+
+def test_pages_of_jobs_follow_each_other(url: str, headers: dict[str, str]) -> None:
+    found, before = [], ""
+    for _ in range(2):
+        status, page = _get(f"{url}/api/v1/jobs?class=shop.Mail{before}", headers)
+        assert status == 200
+        found += page["jobs"]
+        before = f"&before={page['before']}"
+    assert page["before"] is None
+    assert [job["name"] for job in found] == [f"mail-{number}" for number in range(_JOBS)]
+    assert (found[0]["class"], found[0]["state"]) == ("shop.Mail", "Failed")
+    assert found[0]["result"] == {"rows": 2, "password": "••••••"}
+    assert _is(found[0]["created_at"], _CREATED)
+    assert found[0]["started_at"] is None
+
+
+def test_a_job_is_told_with_its_attempts_and_without_its_secrets(
+    url: str, headers: dict[str, str]
+) -> None:
+    status, job = _get(f"{url}/api/v1/jobs/{_UID}", headers)
+    assert status == 200
+    assert job["parameters"] == {"warehouse": 7, "api_token": "••••••"}
+    assert job["labels"] == {"customer": "42"}
+    [attempt] = job["attempts"]
+    assert (attempt["error_group"], attempt["has_log"]) == (_GROUP, True)
+    assert _is(attempt["finished_at"], _CREATED)
+    [action] = job["actions"]
+    assert (action["action"], action["by_user"]) == ("cancelled", "ann")
+    assert _is(action["at"], _CREATED)
+
+
+def test_error_groups_are_those_of_the_class_that_is_asked_for(
+    url: str, headers: dict[str, str]
+) -> None:
+    status, [group] = _get(f"{url}/api/v1/error-groups?class=shop.Mail&period=7d", headers)
+    assert status == 200
+    assert (group["error_group"], group["type"]) == (_GROUP, "ValueError")
+    assert (group["failed_attempts"], group["failed_jobs"]) == (900, 777)
+    assert _is(group["last_seen"], _CREATED)
+    assert _get(f"{url}/api/v1/error-groups?class=shop.Sync", headers) == (200, [])
+
+
+def test_the_mirror_says_how_current_it_is(url: str, headers: dict[str, str]) -> None:
+    status, mirror = _get(f"{url}/api/v1/mirror", headers)
+    assert status == 200
+    assert _is(mirror["as_of"], _CREATED)
+    assert mirror["behind_seconds"] >= 7200
+    assert "no sign of life" in mirror["problem"]
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("/jobs?colour=a&colour=b", "There is no filter 'colour'"),
+        ("/jobs?state=Failed&state=Sleeping", "use one of Scheduled"),
+        ("/error-groups?colour=a", "There is no filter 'colour'"),
+        ("/error-groups?period=1y", "is no period"),
+    ],
+)
+def test_what_is_no_filter_is_refused(
+    url: str, headers: dict[str, str], address: str, says: str
+) -> None:
+    status, answer = _get(f"{url}/api/v1{address}", headers)
+    assert status == 400
+    assert says in answer["error"]
