@@ -98,6 +98,7 @@ FILTERS = st.builds(
     ).map(tuple),
     error=st.none() | st.sampled_from([*_GROUPS, "000000000000"]),
     created=st.none() | st.sampled_from([*PERIODS]),
+    until=st.none() | st.sampled_from([_NOW - timedelta(days=days) for days in (0, 1, 3, 99)]),
 ).filter(
     lambda chosen: (
         not (chosen.state and chosen.reason) or chosen.reason in STATES[chosen.state].reasons
@@ -121,6 +122,7 @@ def _wanted_of(wanted: Filter, jobs: Sequence[Job]) -> list[Job]:
         and all(job["labels"].get(name) == value for name, value in wanted.labels)
         and (wanted.error is None or wanted.error in job["groups"])
         and (since is None or job["created_at"] >= since)
+        and (wanted.until is None or job["created_at"] < wanted.until)
     ]
     return sorted(found, key=lambda job: (job["created_at"], job["uid"]), reverse=True)
 
@@ -218,6 +220,7 @@ def test_mysql_takes_the_statements(engine: sa.Engine) -> None:
         labels=(("team", "a"), ("team", "b")),
         error=_GROUPS[0],
         created="30d",
+        until=_NOW,
     )
     sa.event.listen(engine, "before_execute", note)
     with engine.connect() as connection:

@@ -24,6 +24,7 @@ def test_a_filter_is_the_same_read_from_its_own_address() -> None:
         "labels": "customer=42,example.org/team=a",
         "error": "0123456789ab",
         "created": "24h",
+        "until": "2030-01-31T12:05",
         "before": f"20300131T120307-{_UID}",
     }
     wanted = Filter.parse(query)
@@ -37,6 +38,18 @@ def test_what_is_left_empty_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("2030-01-31", datetime(2030, 1, 31)),
+        ("2030-01-31T12:05:59.9", datetime(2030, 1, 31, 12, 5)),
+        ("2030-01-31T12:05+02:00", datetime(2030, 1, 31, 10, 5)),
+    ],
+)
+def test_a_time_is_in_utc_unless_it_says_its_zone(text: str, want: datetime) -> None:
+    assert Filter.parse({"until": text}).until == want
+
+
+@pytest.mark.parametrize(
     ("query", "says"),
     [
         ({"colour": "red"}, "There is no filter 'colour'"),
@@ -44,6 +57,8 @@ def test_what_is_left_empty_does_not_matter() -> None:
         ({"state": "Queued", "reason": "Paused"}, "No job is Queued for the reason Paused."),
         ({"priority": "0"}, "use one of High, Medium, Low"),
         ({"created": "1y"}, "use one of 1h, 24h"),
+        ({"until": "yesterday"}, "write it as 2030-01-31"),
+        ({"until": "0001-01-01T00:00+14:00"}, "write it as 2030-01-31"),
         ({"labels": "customer"}, "write name=value"),
         ({"labels": "a=1,b=2,c=3,d=4,e=5"}, "At most 4 labels"),
         ({"error": "' OR 1=1 --"}, "is no error group"),

@@ -116,6 +116,7 @@ class Wanted(BaseModel):
     labels: str = Field("", examples=["customer=42,team=shop"])
     error: str = Field("", description="the id of an error group")
     created: str = Field("", examples=[*PERIODS])
+    until: str = Field("", description="created before, UTC", examples=["2030-01-31T12:00"])
     before: str = Field("", description="of the page before")
 
 

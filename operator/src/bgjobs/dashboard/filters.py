@@ -53,6 +53,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """The id of an error group."""
     created: str | None = None
     """One of PERIODS."""
+    until: datetime | None = None
+    """Created before that, to the minute."""
     before: Cursor | None = None
 
     @classmethod
@@ -89,6 +91,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             "labels": chosen.label_text,
             "error": chosen.error,
             "created": chosen.created,
+            "until": chosen.until and chosen.until.isoformat(timespec="minutes"),
             "before": chosen.before and str(chosen.before),
         }
         pairs = [(key, value) for key, value in values.items() if value]
@@ -135,6 +138,17 @@ def _error(value: str) -> str:
     return value
 
 
+def _until(value: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+        time = time.astimezone(UTC) if time.tzinfo else time
+    except (ValueError, OverflowError):
+        raise FilterError(
+            f"{value!r} is no time: write it as 2030-01-31 or 2030-01-31T12:00, in UTC."
+        ) from None
+    return time.replace(second=0, microsecond=0, tzinfo=None)
+
+
 def _before(value: str) -> Cursor:
     match = _CURSOR.fullmatch(value)
     try:
@@ -155,6 +169,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "labels": _labels,
     "error": _error,
     "created": lambda value: _one_of("period", PERIODS, value),
+    "until": _until,
     "before": _before,
 }
 

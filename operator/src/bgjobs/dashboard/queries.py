@@ -216,6 +216,7 @@ def _shape(wanted: Filter) -> Filter:
         labels=(("", ""),) * len(wanted.labels),
         error=wanted.error and "",
         created=wanted.created and "",
+        until=wanted.until and datetime.min,
         before=wanted.before and _NOWHERE,
     )
 
@@ -236,6 +237,7 @@ def _values(wanted: Filter, now: datetime, end: Cursor | None) -> dict[str, Any]
         "namespace": wanted.namespace,
         "error": wanted.error,
         "since": wanted.since(now),
+        "until": wanted.until,
         "name": name,
         "name_end": name + "\U0010ffff",
         "name_length": len(name),
@@ -454,11 +456,13 @@ def _priorities(shape: Filter) -> list[int]:
 
 
 def _window(table: sa.FromClause, shape: Filter) -> _Conditions:
-    """Since when, and beyond the last row of the page before, in the form that an index serves."""
+    """The time, and beyond the last row of the page before, in the form that an index serves."""
     created_at, uid = table.c.created_at, table.c.uid
     conditions = []
     if shape.created is not None:
         conditions.append(created_at >= sa.bindparam("since"))
+    if shape.until is not None:
+        conditions.append(created_at < sa.bindparam("until"))
     if shape.before is not None:
         at = sa.bindparam("before_at", type_=sa.DateTime)
         conditions.append(created_at <= at)
