@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,12 @@ from tests.bench.figures import (
 )
 from tests.bench.history import fill
 
-from bgjobs.dashboard import queries
+from bgjobs.dashboard import queries, statistics
+from bgjobs.dashboard.error_groups import error_groups
 from bgjobs.dashboard.filters import PERIODS, Cursor, Filter
+from bgjobs.dashboard.pages.analytics import of_classes, over_time
+from bgjobs.dashboard.states import STATES
+from bgjobs.domain.resource import Priority
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import ATTEMPTS
 
@@ -42,6 +47,8 @@ _SEED = 7
 _MEMORY_BYTES = 2 * 1024**3
 """Of the database, as for ten million jobs."""
 _SLOWEST_SHOWN = 10
+_CLASS = "shop.jobs.Class0"
+"""The busiest."""
 
 Page = Callable[[sa.Connection], object]
 Times = Mapping[str, Sequence[float]]
@@ -49,11 +56,14 @@ Times = Mapping[str, Sequence[float]]
 
 
 def lists(now: datetime, group: str) -> Mapping[str, Page]:
-    """The list by every combination of its filters, by the address of each."""
+    """The list by every combination of its filters, by the address of each.
+
+    A reason is offered with its state alone, and an end bounds what a page before bounds, too.
+    """
     choices: dict[str, Sequence[Any]] = {
-        "state": ("Failed", "Succeeded", "Queued"),
+        "state": [*STATES],
         "priority": (1, 3),
-        "class_": ("shop.jobs.Class0", "shop.jobs.Class49"),
+        "class_": (_CLASS, "shop.jobs.Class49"),
         "namespace": ("team-0", "team-19"),
         "name": ("mail-1", "scan", "bill-77"),
         "labels": ((("team", "0"),), (("customer", "77"),), (("team", "4"), ("customer", "8"))),
@@ -62,46 +72,96 @@ def lists(now: datetime, group: str) -> Mapping[str, Page]:
         "before": (Cursor(now - timedelta(hours=20), "8"),),
     }
     rng = random.Random(_SEED)
-    found = [
-        Filter(**{name: rng.choice(choices[name]) for name in names})
-        for count in range(len(choices) + 1)
-        for names in itertools.combinations(choices, count)
-    ]
-    return {
-        f"/jobs{wanted.query(before=wanted.before)}": lambda c, wanted=wanted: (  # type: ignore[misc]
-            queries.page(c, wanted, now),
-            queries.counts(c, wanted, now),
-            queries.choices(c),
-        )
+    found = []
+    for names in _combinations([*choices, "reason"]):
+        chosen = {name: rng.choice(choices[name]) for name in names if name != "reason"}
+        if "reason" in names:
+            chosen["reason"] = str(rng.choice([*STATES[chosen["state"]].reasons]))
+        found.append(Filter(**chosen))
+    pages: dict[str, Page] = {
+        f"/jobs{wanted.query(before=wanted.before)}": partial(_list, wanted=wanted, now=now)
         for wanted in found
     }
+    pages["/jobs?columns=all"] = lambda c: queries.parameters(c, _list(c, Filter(), now))
+    return pages
 
 
-def others(now: datetime) -> Mapping[str, Page]:
-    day_ago = now - PERIODS["24h"][0]
+def _combinations(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for count in range(len(names) + 1):
+        for chosen in itertools.combinations(names, count):
+            if "reason" not in chosen or "state" in chosen:
+                yield chosen
+
+
+def _list(connection: sa.Connection, wanted: Filter, now: datetime) -> list[str]:
+    rows = queries.page(connection, wanted, now).rows
+    queries.counts(connection, wanted, now)
+    queries.choices(connection)
+    if wanted.error:
+        queries.latest_of_group(connection, wanted.error)
+    return [row["uid"] for row in rows]
+
+
+def others(now: datetime, group: str, uid: str) -> Mapping[str, Page]:
+    """`group` is of errors; `uid` is of a job that failed so."""
+    day = PERIODS["24h"][0]
     pages: dict[str, Page] = {
-        "/ active": queries.active,
-        "/ slots": queries.slots,
-        "/ queue": lambda c: queries.waiting(c, ["Queued"], 5),
-        "/ stuck": lambda c: queries.waiting(c, ["Starting"], 25),
-        "/ chart": lambda c: queries.rollups(c, day_ago, now, by=["bucket_at"]),
+        "/": partial(_overview, now=now),
+        f"/jobs/{uid}": lambda c: (
+            queries.job(c, uid),
+            queries.labels(c, uid),
+            queries.attempts(c, uid),
+            queries.actions(c, uid),
+            queries.log_tail(c, uid, 1, 1),
+            queries.error_steps(c, [group], now - day, day),
+        ),
+        f"/errors/{group}": lambda c: (
+            queries.latest_of_group(c, group),
+            queries.error_steps(c, [group], now - day, timedelta(minutes=25)),
+            queries.page(c, Filter(error=group), now),
+            queries.page(c, Filter(error=group, state="Failed"), now),
+            queries.first_seen(c, [group]),
+            queries.group_classes(c, group, now - PERIODS["30d"][0]),
+            queries.log_tail(c, uid, 1, 1),
+        ),
     }
     for key, (period, _) in PERIODS.items():
-        since = now - period
-        pages[f"/errors?period={key}"] = lambda c, since=since: queries.error_groups(c, since)  # type: ignore[misc]
-        pages[f"/analytics?period={key}"] = lambda c, since=since: queries.rollups(  # type: ignore[misc]
-            c, since, now, by=["class"]
-        )
+        of_period = partial(error_groups, now=now, period=period)
+        pages[f"/errors?period={key}"] = of_period
+        pages[f"/errors?period={key}&class={_CLASS}"] = partial(of_period, class_=_CLASS)
+        shape = statistics.span(now, period)
+        for priority in (None, Priority.HIGH):
+            query = f"?period={key}" + (f"&priority={priority.word}" if priority else "")
+            pages[f"/analytics{query}"] = partial(_analytics, shape=shape, priority=priority)
     return pages
+
+
+def _overview(connection: sa.Connection, now: datetime) -> None:
+    day = statistics.span(now, PERIODS["24h"][0])
+    queries.active(connection)
+    queries.rollups(connection, day.begin, day.end, step=day.step)
+    queries.rollups(connection, now - PERIODS["1h"][0], day.end, by=["priority"])
+    queries.slots(connection)
+    error_groups(connection, now, PERIODS["24h"][0], rows=5)
+    for state, rows in (("Queued", 5), ("Held", 5), ("Starting", 25)):
+        queries.waiting(connection, [state], rows)
+
+
+def _analytics(
+    connection: sa.Connection, shape: statistics.Span, priority: Priority | None
+) -> None:
+    of_classes(connection, shape, priority)
+    over_time(connection, shape, _CLASS, priority)
 
 
 def measure(engine: sa.Engine) -> Times:
     """Of every page once alone, then by viewers who look once a second."""
     now = datetime.now(UTC).replace(tzinfo=None)
     with engine.connect() as connection:
-        column = ATTEMPTS.c.error_group
-        group = connection.scalar(sa.select(column).where(column.is_not(None)).limit(1))
-    pages = {**lists(now, str(group)), **others(now)}
+        columns = ATTEMPTS.c
+        query = sa.select(columns.error_group, columns.uid).limit(1)
+        group, uid = connection.execute(query.where(columns.error_group.is_not(None))).one()
+    pages = {**lists(now, group), **others(now, group, uid)}
     taken: dict[str, list[float]] = {name: [] for name in pages}
 
     def look(connection: sa.Connection, name: str) -> None:
