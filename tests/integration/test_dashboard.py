@@ -16,7 +16,7 @@ from tests import browsing, dashboards, operating, proxying, watching
 from tests.browsing import sign_in
 from tests.dashboards import Dashboard
 from tests.mariadb import limited_user, locked, refusing
-from tests.server import Jobs, Server, wait_until
+from tests.server import Jobs, Server, request, wait_until
 from tests.watching import phase, submit, wait, wait_finished, wait_row
 
 from bgjobs.dashboard.access import CURRENT_FOR_SECONDS
@@ -77,6 +77,15 @@ def _done(jobs: Jobs, database: sa.Engine) -> Any:
     done = wait_finished(jobs, "shown")
     wait_row(database, done)
     return done
+
+
+@pytest.fixture(scope="module", name="waiting")
+def _waiting(jobs: Jobs, database: sa.Engine) -> Any:
+    """A job that waits for a time that never comes, and is mirrored."""
+    submit(jobs, "waiting", startAt="2999-01-01T00:00:00Z")
+    waiting = wait(jobs, "waiting", watching.reason("Delayed"))
+    wait_row(database, waiting)
+    return waiting
 
 
 def _uid(job: Any) -> str:
@@ -477,6 +486,34 @@ def test_the_keyboard_leads_through_the_list(admin: Page, dashboard: Dashboard, 
     expect(admin).to_have_url(f"{dashboard.url}/jobs/{_uid(done)}")
     admin.keyboard.press("?")
     expect(admin.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_the_cluster_is_asked_why_a_job_waits_as_the_viewer_may_see_it(
+    admin: Page, server: Server, dashboard: Dashboard, waiting: Any
+) -> None:
+    admin.goto(f"{dashboard.url}/jobs/{_uid(waiting)}")
+    admin.get_by_role("link", name="Ask the cluster why").click()
+    main = admin.locator("#main")
+    expect(admin.get_by_role("heading", level=1)).to_have_text("Why it is pending")
+    expect(main).to_contain_text("Starts at 2999-01-01T00:00:00Z (startAt).")
+    expect(main).to_contain_text("kubectl bgjob start waiting")
+    admin.context.clear_cookies()
+    sign_in(admin, dashboard.url, dashboards.token(server, _LOOKER))
+    admin.goto(f"{dashboard.url}/jobs/{_uid(waiting)}/why/now")
+    expect(main).to_contain_text("forbidden")
+    expect(main).not_to_contain_text("2999")
+
+
+def test_why_another_job_of_the_same_name_waits_is_not_told(
+    jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
+) -> None:
+    submit(jobs, name, startAt="2999-01-01T00:00:00Z")
+    first = wait(jobs, name, watching.reason("Delayed"))
+    wait_row(database, first)
+    assert request(jobs.server, "DELETE", f"{jobs.path}/{name}").status == 200
+    submit(jobs, name, startAt="2888-01-01T00:00:00Z")
+    admin.goto(f"{dashboard.url}/jobs/{_uid(first)}/why/now")
+    expect(admin.locator("#main")).to_contain_text("Another job has this name by now.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
-from tests import dashboards, mariadb, operating
+from tests import dashboards, mariadb, operating, watching
 from tests import server as api
 from tests.browsing import CHROMIUM, install_chromium, sign_in
 from tests.dashboards import Dashboard
 from tests.pictures import data
 
 from bgjobs.dashboard.filters import utc_now
+from bgjobs.domain.queue_report import ANNOTATION, LEASE, QueueReport, encode
 from bgjobs.mirror.migrate import upgrade
+from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
 from bgjobs_local.controlplane import control_plane, ensure_binaries
 
 _WIDE: ViewportSize = {"width": 1280, "height": 800}
@@ -69,6 +71,10 @@ _SHOTS = [
 ]
 
 
+_ASKED_ABOUT = "export-2233"
+"""A job that is in the cluster too, and waits there behind others."""
+
+
 def main() -> int:
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
@@ -108,6 +114,13 @@ def _special(
         _take(page, f"{dashboard.url}/", directory / f"stale-{scheme}.png")
         with mariadb.refusing(engine, dashboards.DATABASE_USER):
             _take(page, f"{dashboard.url}/jobs", directory / f"database-down-{scheme}.png")
+    for phone in ("", "-phone"):
+        with _page(browser, scheme, phone=bool(phone)) as page:
+            sign_in(page, dashboard.url, admin)
+            data.alive(engine, utc_now())
+            page.goto(f"{dashboard.url}/jobs/shop/{_ASKED_ABOUT}")
+            why = page.get_by_role("link", name="Ask the cluster why").get_attribute("href")
+            _take(page, f"{dashboard.url}{why}", directory / f"job-why{phone}-{scheme}.png")
     with _page(browser, scheme) as page:
         sign_in(page, empty.url, admin)
         _take(page, f"{empty.url}/jobs", directory / f"empty-{scheme}.png")
@@ -119,7 +132,9 @@ def _take(page: Page, url: str, picture: Path) -> None:
     answer = page.goto(url)
     assert answer is not None
     assert answer.status < 500 or "down" in picture.name, f"{url}: {answer.status}"
-    page.screenshot(path=picture, full_page=True, animations="disabled")
+    # What is said at the bottom of the window would lie across a picture of the whole page.
+    is_whole = not picture.name.startswith(("stale", "empty"))
+    page.screenshot(path=picture, full_page=is_whole, animations="disabled")
 
 
 @contextmanager
@@ -159,6 +174,7 @@ def _place() -> Iterator[tuple[api.Server, Dashboard, Dashboard, sa.Engine]]:
             reader = mariadb.limited_user(engine, dashboards.DATABASE_USER, "SELECT")
             if name == "full":
                 data.fill(engine, utc_now())
+                _queue_in_the_cluster(server, engine)
             running = dashboards.running(
                 server,
                 reader,
@@ -171,6 +187,43 @@ def _place() -> Iterator[tuple[api.Server, Dashboard, Dashboard, sa.Engine]]:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"GRANT SELECT ON {engine.url.database}.* TO dashboard")
         yield server, dashboard, empty, engine
+
+
+def _queue_in_the_cluster(server: api.Server, engine: sa.Engine) -> None:
+    """Some of the jobs that wait, and an operator that says it has no place for them."""
+    operating.delete_leftovers(server)
+    shop = watching.new_namespace(server, "shop")
+    for class_ in ("shop.jobs.Invoice", "shop.jobs.Export"):
+        watching.allow(shop, class_)
+    for name in ("invoice-6044", "invoice-6045"):
+        watching.submit(shop, name, class_="shop.jobs.Invoice", priority="High")
+    uid = watching.submit(shop, _ASKED_ABOUT, class_="shop.jobs.Export", priority="Low")
+    with engine.connect() as connection:
+        for table in (JOBS, JOB_DETAILS, ACTIONS):
+            of_job = table.c.uid == data.uid_of(_ASKED_ABOUT)
+            connection.execute(sa.update(table).where(of_job).values(uid=uid))
+    report = QueueReport(
+        max_concurrent=50,
+        running=50,
+        waiting=3,
+        start_window=16,
+        starting=2,
+        ageing_seconds=600,
+        starts_since_aged=1,
+    )
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": LEASE, "annotations": {ANNOTATION: encode(report)}},
+        "spec": {
+            "holderIdentity": "bgjobs-operator-0",
+            "leaseDurationSeconds": 3600,
+            "renewTime": f"{utc_now().isoformat(timespec='microseconds')}Z",
+        },
+    }
+    path = "/apis/coordination.k8s.io/v1/namespaces/bgjobs-system/leases"
+    answer = api.request(server, "POST", path, lease)
+    assert answer.status == 201, answer.message
 
 
 if __name__ == "__main__":

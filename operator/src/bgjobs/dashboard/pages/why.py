@@ -17,7 +17,11 @@ def why(visit: Visited, uid: str) -> Response:
     explanation, problem = None, ""
     try:
         with visit.cluster(row["namespace"]) as seen:
-            explanation = explain(observe(seen, row["name"]))
+            facts = observe(seen, row["name"])
+        if facts.job.metadata.uid == row["uid"]:
+            explanation = explain(facts)
+        else:
+            problem = "Another job has this name by now."
     except (CommandError, *API_ERRORS) as error:
         problem = cluster.in_words(visit.its.client, error)
     return visit.page(
