@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from tests.watching import phase, submit, wait, wait_finished, wait_row
 
 from bgjobs.dashboard.access import CURRENT_FOR_SECONDS
 from bgjobs.dashboard.filters import utc_now
-from bgjobs.mirror.schema import ATTEMPTS, JOB_LABELS, LOG_TAILS
+from bgjobs.mirror.schema import ATTEMPTS, ERROR_ROLLUPS, JOB_LABELS, LOG_TAILS
 
 _ADMIN, _LOOKER, _LEAVER = "bgjobs-admin", "bgjobs-looker", "bgjobs-leaver"
 _ANSWERS_WITHIN_S = 60
 _ENDS_WITHIN_S = 3 * CURRENT_FOR_SECONDS
 _STALE_WITHIN_MS = 90_000
+_COUNTED_WITHIN_S = 20
 _MANY = 30
 """More requests than the dashboard has connections to the database, fewer than it has threads."""
 _HOUR = [{"lasts": "1h"}]
@@ -86,6 +87,25 @@ def _waiting(jobs: Jobs, database: sa.Engine) -> Any:
     waiting = wait(jobs, "waiting", watching.reason("Delayed"))
     wait_row(database, waiting)
     return waiting
+
+
+@pytest.fixture(scope="module")
+def error_group(jobs: Jobs, database: sa.Engine) -> str:
+    """Of a job that has failed, and is counted among the errors."""
+    uid = submit(jobs, "broken", pods=[{"exitCode": 1}], retries=0)
+    wait_row(database, wait_finished(jobs, "broken"))
+    found: list[str] = []
+
+    def is_counted() -> bool:
+        of_job = ATTEMPTS.c.uid == uid
+        counted = ATTEMPTS.c.error_group == ERROR_ROLLUPS.c.error_group
+        query = sa.select(ATTEMPTS.c.error_group).where(of_job, counted)
+        with database.connect() as connection:
+            found[:] = connection.scalars(query)
+        return bool(found)
+
+    wait_until(is_counted, lambda: "the error is not counted", _COUNTED_WITHIN_S)
+    return found[0]
 
 
 def _uid(job: Any) -> str:
@@ -516,19 +536,51 @@ def test_why_another_job_of_the_same_name_waits_is_not_told(
     expect(admin.locator("#main")).to_contain_text("Another job has this name by now.")
 
 
+@pytest.fixture
+def every_page(done: Any, waiting: Any, error_group: str) -> list[str]:
+    """The address of each page that an admin gets, and of those that say what is not there."""
+    shown = f"/jobs/{_uid(done)}"
+    waits = f"/jobs/{_uid(waiting)}"
+    return [
+        *_PAGES,
+        *("/jobs?columns=all", "/jobs?name=none-is-called-so", "/jobs?colour=red", "/nothing"),
+        *(shown, f"{shown}/do/retry", waits, f"{waits}/do/cancel", f"{waits}/why/now"),
+        f"/errors/{error_group}",
+    ]
+
+
+def _open_each(
+    page: Page, server: Server, dashboard: Dashboard, database: sa.Engine, addresses: Sequence[str]
+) -> Iterator[str]:
+    """Opens these pages and those that others see, one by one; yields what is open."""
+    page.goto(f"{dashboard.url}/jobs")
+    yield "signed out"
+    sign_in(page, dashboard.url, dashboards.token(server, "bgjobs-viewer"))
+    yield "forbidden"
+    page.context.clear_cookies()
+    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
+    for address in addresses:
+        page.goto(dashboard.url + address)
+        yield address
+    with refusing(database, dashboards.DATABASE_USER):
+        page.goto(f"{dashboard.url}/jobs")
+        yield "the database is down"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault_of_accessibility(
-    browser: Browser, server: Server, dashboard: Dashboard, done: Any, scheme: Any
+    browser: Browser,
+    server: Server,
+    dashboard: Dashboard,
+    database: sa.Engine,
+    every_page: list[str],
+    scheme: Any,
 ) -> None:
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
-    page.goto(f"{dashboard.url}/jobs")
-    paths = [*_PAGES, f"/jobs/{_uid(done)}", f"/jobs/{_uid(done)}/do/retry", "/jobs?colour=red"]
-    found = _serious(page, "signed out")
-    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
-    for path in paths:
-        page.goto(dashboard.url + path)
-        found += _serious(page, path)
+    found = []
+    for what in _open_each(page, server, dashboard, database, every_page):
+        found += _serious(page, what)
     context.close()
     assert found == []
 
@@ -544,7 +596,12 @@ def _serious(page: Page, what: str) -> list[str]:
 
 
 def test_nothing_overflows_a_phone(
-    browser: Browser, jobs: Jobs, server: Server, dashboard: Dashboard, database: sa.Engine
+    browser: Browser,
+    jobs: Jobs,
+    server: Server,
+    dashboard: Dashboard,
+    database: sa.Engine,
+    every_page: list[str],
 ) -> None:
     longest = "a." * 125 + "abc"
     submit(jobs, longest, parameters={"text": "x" * 60_000})
@@ -552,11 +609,11 @@ def test_nothing_overflows_a_phone(
     wait_row(database, done)
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    sign_in(page, dashboard.url, dashboards.token(server, _ADMIN))
-    for path in (*_PAGES, f"/jobs/{_uid(done)}"):
-        page.goto(dashboard.url + path)
+    of_longest = f"/jobs/{_uid(done)}"
+    addresses = [*every_page, of_longest, f"{of_longest}/do/retry", f"{of_longest}/why/now"]
+    for what in _open_each(page, server, dashboard, database, addresses):
         width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 390, path
+        assert width <= 390, what
     context.close()
 
 
