@@ -244,8 +244,9 @@ def test_the_page_says_since_when_the_states_are_unknown(school: School) -> None
 
 def test_the_page_says_that_a_second_attempt_is_running(school: School) -> None:
     browser = academics.signed_in(academics.client(school), school, STUDENT)
-    attempts = {"attempts": [_attempt(1)], "jobRef": _attempt(2), "effectiveRetries": 3}
-    _record(school, _job(f"grade-{school.submission_id}", 5, **attempts))
+    attempts, under_way = [_attempt(1)], _attempt(2)
+    name = f"grade-{school.submission_id}"
+    _record(school, _job(name, 5, attempts=attempts, jobRef=under_way, effectiveRetries=3))
     text = browser.get(f"/submissions/{school.submission_id}").text
     assert "Running</span>" in text
     assert "Attempt 2 of 4. It is Running." in text
