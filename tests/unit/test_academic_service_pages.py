@@ -13,6 +13,7 @@ from tests import academics
 from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
 
 from academic.service.accounts import form_key
+from academic.service.outbox import OUTBOX
 from academic.service.submitting import LONGEST_PROGRAM_BYTES
 from academic.store.schema import Grade, Kind, Notification, Report, Submission, utc_now
 from academic.web.context import COOKIE
@@ -63,6 +64,11 @@ def test_another_score_is_shown_with_its_reason_beside_the_first(
     assert "By the rubric alone it was 61.5" in text
     assert student.get(f"/api/v1{path}").json()["score"] == 80
     assert "another score" in student.get("/notifications").text
+    report = f"report-{school.submission_id}"
+    with school.engine.connect() as connection:
+        manifests = {row.name: row.manifest for row in connection.execute(OUTBOX.table.select())}
+    [anew] = [name for name in manifests if name.startswith(f"{report}-")]
+    assert manifests[anew]["spec"] == manifests[report]["spec"]
 
 
 @pytest.mark.parametrize(

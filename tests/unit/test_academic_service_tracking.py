@@ -371,7 +371,10 @@ def test_a_job_that_was_deleted_is_made_anew(school: School, program: str, phase
     assert answer.status_code == 202
     with school.engine.begin() as connection:
         made = {row.name: row.manifest for row in connection.execute(table.select())}
-    assert made == {name: first[name] for name in names}
+    [report] = made.keys() - set(names)
+    assert report.startswith(f"report-{program}-")
+    assert made[report]["spec"] == first[f"report-{program}"]["spec"]
+    assert {name: made[name] for name in names} == {name: first[name] for name in names}
     # Of the new one, whatever its version.
     _record(school, _job(names[0], 1, "Succeeded", result=_RESULT))
     assert [_state(school, name).phase for name in names] == ["Succeeded", ""]

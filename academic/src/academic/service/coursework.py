@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from academic.grading import cases_from_json, rubric_from_json
 from academic.service.permissions import PERMISSIONS, Action, Reach, require
-from academic.service.submitting import require_room
+from academic.service.submitting import dispatch_report, require_room
 from academic.store.schema import (
     Assignment,
     Course,
@@ -162,6 +162,7 @@ def override(
             path=f"/submissions/{submission.id}",
         )
     )
+    dispatch_report(session, submission)
     session.commit()
 
 

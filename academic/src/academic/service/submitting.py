@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Literal
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ LONGEST_TEXT_BYTES = 200_000
 LONGEST_PROGRAM_BYTES = 32_768
 """A program travels as a parameter of its job, which takes 64 KiB with its cases."""
 _LONG_PROGRAM = ("x = 1\n" * LONGEST_PROGRAM_BYTES)[:LONGEST_PROGRAM_BYTES]
+_REPORT = "academic.jobs.GenerateAnalyticsReport"
 _SECONDS_PER_CASE = 5
 _KEPT_SECONDS = 24 * 3600
 """How long a finished job stays, so that a service that was down for hours still sees its end."""
@@ -118,9 +120,7 @@ def planned_jobs(submission: Submission) -> Sequence[PlannedJob]:
         PlannedJob("academic.jobs.AutomatedGrading", f"grade-{submission.id}", of, 1, 3),
         PlannedJob("academic.jobs.NotifyStudentOfSubmission", f"notify-{submission.id}", of, 2, 2),
         PlannedJob("academic.jobs.CheckForPlagiarism", f"compare-{submission.id}", of, 2, 2, 10),
-        PlannedJob(
-            "academic.jobs.GenerateAnalyticsReport", f"report-{submission.id}", of, 3, 2, 15
-        ),
+        PlannedJob(_REPORT, f"report-{submission.id}", of, 3, 2, 15),
     ]
     if submission.assignment.kind == Kind.PROGRAM:
         cases = cases_from_json(submission.assignment.rubric)
@@ -128,6 +128,12 @@ def planned_jobs(submission: Submission) -> Sequence[PlannedJob]:
         name = f"run-{submission.id}"
         planned.insert(0, PlannedJob("academic.sandbox.RunProgram", name, parameters, 1, 1))
     return planned
+
+
+def dispatch_report(session: Session, submission: Submission) -> None:
+    """Another report, once the submission's score is another one."""
+    [planned] = [each for each in planned_jobs(submission) if each.class_ == _REPORT]
+    _dispatch(session, replace(planned, name=f"{planned.name}-{token_hex(4)}"))
 
 
 def require_room(cases: Sequence[Case]) -> None:
