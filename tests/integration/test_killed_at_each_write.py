@@ -21,6 +21,7 @@ from tests.operating import Operator
 from tests.proxying import NoAnswerError, Request, proxy
 from tests.server import Jobs, Server
 from tests.watching import (
+    OPERATOR_NAMESPACE,
     allow,
     change,
     child_jobs,
@@ -44,7 +45,9 @@ _CLASS = "killed.jobs.Job"
 _WITHIN_S = 60
 """For what a restart of the operator may come between."""
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=it took )\d+(?= s)")
+_OF_ONE_RUN = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=it took )\d+(?= s)|(?<=job-)[0-9a-f]{8}(?=-\d)"
+)
 _PATH = re.compile(r"/namespaces/(?P<namespace>[^/]+)/(?P<resource>[^/?]+)(/[^/?]+/?)?(?P<sub>\w*)")
 
 # What is looked for twice a minute is looked for every second, and goes without its minute.
@@ -174,6 +177,23 @@ def _is_rejected(jobs: Jobs) -> None:
     allow(jobs, _CLASS)
 
 
+def _never_starts(jobs: Jobs) -> None:
+    waiting = {"reason": "ContainerCreating", "message": ""}
+    submit(jobs, "job", parameters={"waiting": waiting}, pendingDeadlineSeconds=1, retries=0)
+
+
+def _is_disrupted(jobs: Jobs) -> None:
+    submit(jobs, "job", pods=[{"exitCode": 143, "disrupted": "preempted"}, _SUCCEEDS])
+
+
+def _has_its_child_job_deleted(jobs: Jobs) -> None:
+    uid = submit(jobs, "job", pods=[_HANGS, _SUCCEEDS], backoff=_AT_ONCE)
+    wait(jobs, "job", phase("Running"), _WITHIN_S)
+    [child] = child_jobs(jobs, uid)
+    path = f"{jobs_path(jobs)}/{child['metadata']['name']}?propagationPolicy=Background"
+    assert api.request(jobs.server, "DELETE", path).status == 200
+
+
 def _loses_its_child_job(jobs: Jobs) -> None:
     uid = submit(jobs, "job")
     wait_finished(jobs, "job", _WITHIN_S)
@@ -209,7 +229,14 @@ _CASES: list[tuple[Story, str]] = [
     (_succeeds, "PATCH status Succeeded"),
     (_succeeds, "POST events Succeeded"),
     (_lasts, "PATCH status Running"),
+    (_lasts, "PATCH leases"),
     (_is_retried, "PATCH status Retrying BackingOff"),
+    (_is_retried, "POST events RetryScheduled"),
+    (_never_starts, "PATCH status Pending Starting"),  # that it is given up
+    (_never_starts, "DELETE jobs"),
+    (_never_starts, "PATCH status Failed PendingDeadlineExceeded"),
+    (_is_disrupted, "PATCH status Retrying Queued"),
+    (_has_its_child_job_deleted, "PATCH status Retrying BackingOff"),
     (_fails, "PATCH status Failed Error"),
     (_is_delayed, "PATCH status Pending Delayed"),
     (_is_cancelled, "PATCH status Cancelling"),
@@ -252,7 +279,7 @@ def test_a_kill_changes_nothing_but_time(
 ) -> None:
     expected, expected_events = clean(story)
     jobs = watching.new_namespace(server, f"killed-{name}")
-    killer.arm(moment, write, jobs.namespace)
+    killer.arm(moment, write, OPERATOR_NAMESPACE if "leases" in write else jobs.namespace)
     story(jobs)
     job = wait_finished(jobs, "job", _WITHIN_S)
     killer.wait_back()
@@ -285,7 +312,7 @@ def _end(jobs: Jobs, job: Any, database: sa.Engine) -> Any:
     writes = [write for write in every if write.status < 300]
     statuses = [w.what for w in writes if "status" in w.what and w.what not in _PASSING]
     row = watching.wait_row(database, job)
-    return _timeless(
+    return _comparable(
         {
             "status": {
                 **status,
@@ -312,8 +339,9 @@ def _events(jobs: Jobs) -> Counter[str]:
     return Counter(w.what for w in writes if w.what.startswith("POST events") and w.status < 300)
 
 
-def _timeless(value: Any) -> Any:
-    return json.loads(_TIME.sub("<time>", json.dumps(value)))
+def _comparable(value: Any) -> Any:
+    """Without the times, and what names of child Jobs have from their uid."""
+    return json.loads(_OF_ONE_RUN.sub("<own>", json.dumps(value)))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
