@@ -20,6 +20,7 @@ from bgjobs.mirror.schema import (
     ATTEMPTS,
     BUCKET_SECONDS,
     ERROR_ROLLUPS,
+    HOURLY_ROLLUPS,
     JOB_DETAILS,
     JOB_LABELS,
     JOBS,
@@ -132,7 +133,7 @@ def fill(engine: sa.Engine, jobs: int, rolled_up: timedelta = timedelta(days=_DA
     _alter(engine, "ADD INDEX `{name}` ({columns})")
     _roll_up(engine, now, rolled_up)
     with engine.begin() as connection:
-        for table in (*_FILLED, ROLLUPS, ERROR_ROLLUPS):
+        for table in (*_FILLED, ROLLUPS, HOURLY_ROLLUPS, ERROR_ROLLUPS):
             connection.exec_driver_sql(f"ANALYZE TABLE {table.name}")
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bgjobs.dashboard import queries, statistics
 from bgjobs.dashboard.pages.analytics import of_classes, over_time
 from bgjobs.mirror.migrate import upgrade
+from bgjobs.mirror.rollups import add_up_hours
 from bgjobs.mirror.schema import ERROR_ROLLUPS, ROLLUPS
 
 _NOW = datetime(2030, 1, 31, 12, 7)
@@ -54,6 +55,20 @@ def test_a_step_is_the_sum_of_its_buckets(engine: sa.Engine) -> None:
     assert {row["bucket_at"]: row["attempts"] for row in rows} == _buckets_of_steps()
     assert {row["peak_memory_bytes"] for row in rows} == {1}
     assert none == []
+
+
+@pytest.mark.parametrize("days", [1, 7])
+def test_a_long_period_is_read_from_hours_and_is_the_same(engine: sa.Engine, days: int) -> None:
+    shape = statistics.span(_NOW, timedelta(days=days))
+    assert statistics.has_hours(shape.begin, shape.end) is (days == 7)
+    with engine.begin() as connection:
+        if days == 7:
+            assert of_classes(connection, shape, priority=None) == []
+            add_up_hours(connection, {at.replace(minute=0) for at in _BUCKETS})
+        [first, *_] = classes = of_classes(connection, shape, priority=None)
+    within = sum(at >= shape.begin for at in _BUCKETS)
+    assert len(classes) == len(_CLASSES)
+    assert first.row["attempts"] == within
 
 
 def test_a_step_of_errors_is_the_sum_of_its_buckets(engine: sa.Engine) -> None:

@@ -34,6 +34,7 @@ from bgjobs.mirror.retention import OF_JOBS
 from bgjobs.mirror.schema import (
     ATTEMPTS,
     ERROR_ROLLUPS,
+    HOURLY_ROLLUPS,
     JOB_LABELS,
     JOBS,
     LOG_TAILS,
@@ -263,6 +264,26 @@ def test_rollups_count_outcomes_times_and_memory_of_5_minutes(engine: sa.Engine)
     assert steps == {"wait_0", "wait_6", "run_4", "run_5", "run_seconds"}
     [errors] = read(engine, ERROR_ROLLUPS, "bucket_at", "attempts", "failed")
     assert errors == (datetime(2030, 1, 31, 12, 0), 1, 0)
+
+
+def test_rollups_of_an_hour_are_what_those_of_its_buckets_add_up_to(engine: sa.Engine) -> None:
+    done: dict[str, Any] = {"phase": Phase.SUCCEEDED}
+    waited = (1, 300, 3599, 3600)
+    write(
+        engine,
+        *(
+            background_job(Status(attempts=(one,), **done), uid=str(number))
+            for number, seconds in enumerate(waited)
+            if (one := ended(1, AttemptOutcome.SUCCEEDED, seconds, 0, 10 * number))
+        ),
+    )
+    MirrorWriter(engine).tend()
+    assert len(read(engine, ROLLUPS, "bucket_at")) == 4
+    names = ("bucket_at", "attempts", "succeeded", "peak_memory_bytes", "wait_0", "wait_13")
+    assert read(engine, HOURLY_ROLLUPS, *names) == [
+        (datetime(2030, 1, 31, 12, 0), 3, 3, 20, 1, 1),
+        (datetime(2030, 1, 31, 13, 0), 1, 1, 30, 0, 1),
+    ]
 
 
 @pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.CANCELLED])

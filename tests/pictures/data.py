@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from bgjobs.domain.phase import phase_of
 from bgjobs.domain.resource import Reason
+from bgjobs.mirror.rollups import add_up_hours
 from bgjobs.mirror.schema import (
     ACTIONS,
     ATTEMPTS,
@@ -91,6 +92,7 @@ def fill(engine: sa.Engine, now: datetime) -> None:
     with engine.begin() as connection:
         for table, those in rows.items():
             connection.execute(sa.insert(table), those)
+        add_up_hours(connection, {row["bucket_at"].replace(minute=0) for row in rows[ROLLUPS]})
     alive(engine, now)
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from bgjobs.dashboard import statistics
 from bgjobs.dashboard.filters import Cursor, Filter
 from bgjobs.dashboard.states import STATES
 from bgjobs.dashboard.words import COUNTED_TO
@@ -28,14 +29,15 @@ from bgjobs.mirror.schema import (
     ACTIONS,
     ATTEMPTS,
     ERROR_ROLLUPS,
+    HOURLY_ROLLUPS,
     JOB_DETAILS,
     JOB_LABELS,
     JOBS,
     LOG_TAILS,
     META,
+    ROLLUP_MAXIMA,
+    ROLLUP_SUMS,
     ROLLUPS,
-    RUN_STEPS,
-    WAIT_STEPS,
 )
 
 PAGE_ROWS = 25
@@ -714,15 +716,6 @@ def _waiting_query(states: Sequence[str], rows: int) -> sa.Select[Any]:
     )
 
 
-_SUMS = (
-    *("attempts", "failed_attempts", "disrupted_attempts"),
-    *("succeeded", "failed", "cancelled", "run_seconds", "cpu_seconds"),
-    *WAIT_STEPS,
-    *RUN_STEPS,
-)
-_HIGHEST = ("peak_memory_bytes", "memory_limit_bytes", "memory_share")
-
-
 def rollups(
     connection: sa.Connection,
     since: datetime,
@@ -732,21 +725,21 @@ def rollups(
     step: timedelta | None = None,
     class_: str | None = None,
     priority: int | None = None,
-    figures: Collection[str] = (*_SUMS, *_HIGHEST),
+    figures: Collection[str] = (*ROLLUP_SUMS, *ROLLUP_MAXIMA),
 ) -> Rows:
     """Figures of the buckets of a time, by class or priority or both.
 
     With a step they are by time, too: `bucket_at` is when each step from `since` on began. The
     database adds up what is within a step, because all buckets of many classes would be too many.
     """
-    columns = ROLLUPS.c
+    columns = (HOURLY_ROLLUPS if statistics.has_hours(since, until) else ROLLUPS).c
     keys: list[sa.ColumnElement[Any]] = [columns[key] for key in by]
     if step:
         keys.append(_step(connection, columns.bucket_at, since, step))
     query = sa.select(
         *keys,
-        *(sa.func.sum(columns[name]).label(name) for name in _SUMS if name in figures),
-        *(sa.func.max(columns[name]).label(name) for name in _HIGHEST if name in figures),
+        *(sa.func.sum(columns[name]).label(name) for name in ROLLUP_SUMS if name in figures),
+        *(sa.func.max(columns[name]).label(name) for name in ROLLUP_MAXIMA if name in figures),
     ).where(columns.bucket_at >= since, columns.bucket_at < until)
     if class_:
         query = query.where(columns["class"] == class_)

@@ -10,6 +10,9 @@ Row = Mapping[str, Any]
 Value = Callable[[Sequence[Row]], float | None]
 """A figure of the rows of a step; None where they tell none."""
 T = TypeVar("T")
+_HOUR = timedelta(hours=1)
+_LONG = timedelta(days=7)
+"""From here on a period has too many buckets to be added up while somebody waits."""
 _LONGEST_SECONDS = 2 * STEP_SECONDS[-1]
 """What is taken for the end of the last step, which has none."""
 
@@ -26,6 +29,11 @@ def percentile(row: Row, steps: Sequence[str], share: float) -> float | None:
             return lower + (upper - lower) * (wanted - below) / count
         lower, below = float(upper), below + count
     return lower
+
+
+def has_hours(begin: datetime, end: datetime) -> bool:
+    """Whether the period is long, and made of whole hours."""
+    return end - begin >= _LONG and not any((time - datetime.min) % _HOUR for time in (begin, end))
 
 
 class Span(NamedTuple):
@@ -55,9 +63,9 @@ class Span(NamedTuple):
 
 
 def span(now: datetime, period: timedelta, steps: int = 96) -> Span:
-    """The period until now in about so many steps of whole buckets."""
-    buckets = max(1, round(period.total_seconds() / BUCKET_SECONDS / steps))
-    step = timedelta(seconds=BUCKET_SECONDS * buckets)
+    """The period until now in about so many steps of whole buckets, if it is long of hours."""
+    bucket = _HOUR if period >= _LONG else timedelta(seconds=BUCKET_SECONDS)
+    step = max(1, round(period / bucket / steps)) * bucket
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     end = midnight + ((now - midnight) // step + 1) * step
     count = -(-period // step)

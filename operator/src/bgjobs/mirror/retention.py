@@ -8,6 +8,7 @@ from bgjobs.mirror.schema import (
     ACTIONS,
     ATTEMPTS,
     ERROR_ROLLUPS,
+    HOURLY_ROLLUPS,
     JOB_DETAILS,
     JOB_LABELS,
     JOBS,
@@ -29,7 +30,7 @@ def purge(connection: sa.Connection, before: datetime, most: int) -> int:
     if uids:
         for table in OF_JOBS:
             connection.execute(sa.delete(table).where(table.c.uid.in_(uids)))
-    for table in (ROLLUPS, ERROR_ROLLUPS):
+    for table in (ROLLUPS, HOURLY_ROLLUPS, ERROR_ROLLUPS):
         oldest = connection.scalar(sa.select(sa.func.min(table.c.bucket_at)))
         if oldest is not None and oldest < before:
             limit = min(before, oldest + _ROLLUPS_AT_ONCE)

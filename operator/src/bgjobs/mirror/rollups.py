@@ -1,6 +1,6 @@
-"""What the attempts of 5 minutes add up to, computed anew from their rows."""
+"""What the attempts of 5 minutes, and of an hour, add up to, computed anew from their rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,9 @@ from bgjobs.mirror.schema import (
     ATTEMPTS,
     BUCKET_SECONDS,
     ERROR_ROLLUPS,
+    HOURLY_ROLLUPS,
+    ROLLUP_MAXIMA,
+    ROLLUP_SUMS,
     ROLLUPS,
     RUN_STEPS,
     STALE_BUCKETS,
@@ -36,7 +39,15 @@ def refresh(connection: sa.Connection, most: int) -> int:
             connection.execute(sa.delete(table).where(table.c.bucket_at == bucket))
             connection.execute(statement, of_bucket)
         connection.execute(sa.delete(STALE_BUCKETS).where(bucket_at == bucket))
+    add_up_hours(connection, {bucket.replace(minute=0) for bucket in buckets})
     return len(buckets)
+
+
+def add_up_hours(connection: sa.Connection, hours: Collection[datetime]) -> None:
+    """Computes the rollups of hours, each told by its start, from those of their buckets."""
+    for hour in sorted(hours):
+        connection.execute(sa.delete(HOURLY_ROLLUPS).where(HOURLY_ROLLUPS.c.bucket_at == hour))
+        connection.execute(_HOURLY_ROLLUPS, {"hour": hour, "end": hour + timedelta(hours=1)})
 
 
 def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -96,3 +107,23 @@ _ERROR_ROLLUPS = _insert(
     sa.func.count().label("attempts"),
     _count(ATTEMPTS.c.ended_as == str(Phase.FAILED)).label("failed"),
 )
+
+
+def _hourly_rollups() -> sa.Insert:
+    columns, hour = ROLLUPS.c, sa.bindparam("hour", type_=sa.DateTime)
+    keys, at = (columns["class"], columns.priority), columns.bucket_at
+    rows = (
+        sa.select(
+            hour.label("bucket_at"),
+            *keys,
+            *(sa.func.sum(columns[name]).label(name) for name in ROLLUP_SUMS),
+            *(sa.func.max(columns[name]).label(name) for name in ROLLUP_MAXIMA),
+        )
+        .where(at >= hour, at < sa.bindparam("end", type_=sa.DateTime))
+        .group_by(*keys)
+    )
+    names = [column.name for column in rows.selected_columns]
+    return sa.insert(HOURLY_ROLLUPS).from_select(names, rows)
+
+
+_HOURLY_ROLLUPS = _hourly_rollups()

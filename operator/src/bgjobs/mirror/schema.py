@@ -206,34 +206,50 @@ ACTIONS = Table(
 
 WAIT_STEPS = tuple(f"wait_{number}" for number in range(len(STEP_SECONDS) + 1))
 RUN_STEPS = tuple(f"run_{number}" for number in range(len(STEP_SECONDS) + 1))
-
-ROLLUPS = Table(
-    "rollups",
-    METADATA,
-    Column("bucket_at", DateTime, primary_key=True),
-    Column("class", String(253), primary_key=True),
-    Column("priority", SmallInteger, primary_key=True, autoincrement=False),
-    Column("attempts", Integer, nullable=False),
-    Column("failed_attempts", Integer, nullable=False, doc="Failed and JobDeleted"),
-    Column("disrupted_attempts", Integer, nullable=False),
-    Column("succeeded", Integer, nullable=False, doc="runs of jobs, as the next two"),
-    Column("failed", Integer, nullable=False),
-    Column("cancelled", Integer, nullable=False),
-    Column("run_seconds", Float, nullable=False, doc="the sum"),
-    Column("cpu_seconds", Float, nullable=False, doc="the sum"),
-    Column("peak_memory_bytes", BigInteger, doc="the highest"),
-    Column("memory_limit_bytes", BigInteger, doc="the highest"),
-    Column("memory_share", Float, doc="the highest peak as a share of its attempt's limit"),
-    *(Column(step, Integer, nullable=False) for step in (*WAIT_STEPS, *RUN_STEPS)),
-    Index("rollups_by_class", "class", "bucket_at"),
-    **BY_BYTES,
+ROLLUP_SUMS = (
+    *("attempts", "failed_attempts", "disrupted_attempts"),
+    *("succeeded", "failed", "cancelled", "run_seconds", "cpu_seconds"),
+    *WAIT_STEPS,
+    *RUN_STEPS,
 )
+ROLLUP_MAXIMA = ("peak_memory_bytes", "memory_limit_bytes", "memory_share")
+"""How the figures of several rollups become one: these are added up, of those the highest holds."""
+
+
+def _rollups(name: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("bucket_at", DateTime, primary_key=True),
+        Column("class", String(253), primary_key=True),
+        Column("priority", SmallInteger, primary_key=True, autoincrement=False),
+        Column("attempts", Integer, nullable=False),
+        Column("failed_attempts", Integer, nullable=False, doc="Failed and JobDeleted"),
+        Column("disrupted_attempts", Integer, nullable=False),
+        Column("succeeded", Integer, nullable=False, doc="runs of jobs, as the next two"),
+        Column("failed", Integer, nullable=False),
+        Column("cancelled", Integer, nullable=False),
+        Column("run_seconds", Float, nullable=False, doc="the sum"),
+        Column("cpu_seconds", Float, nullable=False, doc="the sum"),
+        Column("peak_memory_bytes", BigInteger, doc="the highest"),
+        Column("memory_limit_bytes", BigInteger, doc="the highest"),
+        Column("memory_share", Float, doc="the highest peak as a share of its attempt's limit"),
+        *(Column(step, Integer, nullable=False) for step in (*WAIT_STEPS, *RUN_STEPS)),
+        Index(f"{name}_by_class", "class", "bucket_at"),
+        **BY_BYTES,
+    )
+
+
+ROLLUPS = _rollups("rollups")
 """The attempts that finished within 5 minutes, and the runs that they ended.
 
 A job that ended without one, rejected or cancelled before it started, is in none: it took no time.
 wait_n and run_n count attempts that waited and ran more than STEP_SECONDS[n - 1] and at most
 STEP_SECONDS[n].
 """
+
+HOURLY_ROLLUPS = _rollups("hourly_rollups")
+"""What those of an hour add up to, for periods that have too many of them."""
 
 ERROR_ROLLUPS = Table(
     "error_rollups",
