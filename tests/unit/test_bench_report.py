@@ -96,6 +96,8 @@ def test_a_few_hints_in_a_burst_do_not_count() -> None:
 def test_the_operator_may_write_three_times_a_job_in_all() -> None:
     three = {"POST jobs": 1, "PATCH status Succeeded": 1, "DELETE jobs": 1}
     assert _figure("in all", _results(writes_of_kept_jobs=three)).verdict is Verdict.MET
+    hinted = {**three, "PATCH status Pending Queued": 1}
+    assert _figure("in all", _results(writes_of_kept_jobs=hinted)).verdict is Verdict.MET
     four = {**three, "PATCH status Succeeded": 2}
     assert _figure("in all", _results(writes_of_kept_jobs=four)).verdict is Verdict.FAILED
 
