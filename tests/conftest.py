@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
+from tests import browsing
 from tests import mariadb as mariadb_server
 
 from bgjobs_local.controlplane import ControlPlane, control_plane, ensure_binaries
@@ -34,3 +36,15 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a MariaDB server."""
     with mariadb_server.running(tmp_path_factory.mktemp("mariadb")) as server:
         yield server.port
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing.browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browsing.page_in(browser) as page:
+        yield page

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests import browsing
 from tests.e2e.conftest import ROOT, STATE
 from tests.server import wait_until
 
@@ -43,12 +42,6 @@ def password(kubectl: Kubectl) -> str:
 @pytest.fixture(scope="module")
 def url(kubectl: Kubectl) -> str:
     return academic_demo.service(kubectl)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -1,29 +1,14 @@
 """The deployed dashboard, at the address and with the token that `make demo` ends with."""
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
-from tests import browsing
+from playwright.sync_api import Page, expect
 from tests.browsing import sign_in
 from tests.e2e.conftest import Demo
 
 from bgjobs_local.kubectl import Kubectl
 
 _ENDS_WITH = re.compile(r"The dashboard: (\S+)\nSign in with this token, valid for 8 hours:\n(\S+)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browsing.page_in(browser) as page:
-        yield page
 
 
 def _address_and_token(demo: Demo) -> tuple[str, str]:

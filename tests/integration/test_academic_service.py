@@ -16,7 +16,7 @@ import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.orm import Session
-from tests import academics, browsing, watching
+from tests import academics, watching
 from tests import server as api
 from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, PASSWORD, STUDENT, TEXT, School
 from tests.mariadb import fresh_database
@@ -96,18 +96,6 @@ def url(
             yield url
         finally:
             way.open()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browsing.page_in(browser) as page:
-        yield page
 
 
 def _sign_in(page: Page, url: str, email: str, path: str = "/") -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from tests import browsing, dashboards, operating, proxying, watching
+from tests import dashboards, operating, proxying, watching
 from tests.browsing import sign_in
 from tests.dashboards import Dashboard
 from tests.mariadb import limited_user, locked, refusing
@@ -51,18 +51,6 @@ def dashboard(
     directory = tmp_path_factory.mktemp("dashboard")
     with dashboards.running(server, reader, directory, BGJOBS_ACTIONS="true") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browsing.page_in(browser) as page:
-        yield page
 
 
 @pytest.fixture
