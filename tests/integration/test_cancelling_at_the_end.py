@@ -2,7 +2,9 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,10 +15,18 @@ from tests.server import Jobs, Server
 from tests.watching import jobs_path, pods_path, submit, wait_finished, watch
 
 _SUCCEED, _FAIL = 100, 40
-_MS_BETWEEN = 3
+_SHORTEST_S, _LONGEST_S = 0.01, 30
 _AT_ONCE = 8
 _WITHIN_S = 120
+_ALL_WITHIN_S = 900
 _FINAL = ("Succeeded", "Failed", "Cancelled")
+
+
+class Moment(NamedTuple):
+    """When something came to be: in the order of all writes, and by the clock, to the second."""
+
+    version: int
+    second: datetime
 
 
 class Ended(NamedTuple):
@@ -24,21 +34,26 @@ class Ended(NamedTuple):
 
     name: str
     job: Any
-    pod_succeeded: bool
+    deleted: Moment | None
+    """Its child Job, to cancel it."""
+    succeeded: Moment | None
+    """Its pod."""
     writes: list[Write]
 
     @property
     def phase(self) -> str:
         return str(self.job["status"]["phase"])
 
-    def wrote(self, what: str) -> bool:
-        return any(write.what == what for write in self.writes)
-
 
 def _cancel_as_it_ends(jobs: Jobs, number: int) -> tuple[str, Any]:
-    """The attempt ends the later the higher the number; the cancel follows its start."""
-    name = f"job-{number}"
-    pod = {"lasts": f"{(number % _SUCCEED) * _MS_BETWEEN}ms", "exitCode": int(number >= _SUCCEED)}
+    """The attempt ends the later the higher the number; the cancel follows its start.
+
+    Each takes so many percent longer than the one before: some end at the moment of the cancel on
+    a machine of any speed.
+    """
+    name, step = f"job-{number}", number % _SUCCEED
+    lasts_s = _SHORTEST_S * (_LONGEST_S / _SHORTEST_S) ** (step / (_SUCCEED - 1))
+    pod = {"lasts": f"{lasts_s * 1000:.0f}ms", "exitCode": int(number >= _SUCCEED)}
     uid = submit(jobs, name, pods=[pod])
     mine = f"bgjobs.dev/uid={uid}"
     for event in watch(jobs.server, pods_path(jobs), "", _WITHIN_S, mine):
@@ -55,11 +70,12 @@ def ended(server: Server, jobs: Jobs) -> list[Ended]:
     """So many jobs, each of which was cancelled at about the time of its end."""
     assert jobs.server is server
     place = watching.new_namespace(server, "ends")
-    watched = threading.Event()
-    with ThreadPoolExecutor(_AT_ONCE + 1) as pool:
-        succeeded = pool.submit(_succeeded_until_last, place, watched)
+    watched = threading.Barrier(3, timeout=_WITHIN_S)
+    with ThreadPoolExecutor(_AT_ONCE + 2) as pool:
+        deletions = pool.submit(_first, place, jobs_path(place), _deletion, watched)
+        successes = pool.submit(_first, place, pods_path(place), _success, watched)
         submit(place, "first")
-        assert watched.wait(_WITHIN_S)
+        watched.wait()
         numbers = range(_SUCCEED + _FAIL)
         finished = list(pool.map(lambda number: _cancel_as_it_ends(place, number), numbers))
         submit(place, "last")
@@ -69,24 +85,42 @@ def ended(server: Server, jobs: Jobs) -> list[Ended]:
             Ended(
                 name,
                 job,
-                name in succeeded.result(_WITHIN_S),
+                deletions.result(_WITHIN_S).get(name),
+                successes.result(_WITHIN_S).get(name),
                 [w for w in writes if w.name == name or w.name.startswith(f"{name}-")],
             )
             for name, job in finished
         ]
 
 
-def _succeeded_until_last(place: Jobs, watched: threading.Event) -> set[str]:
-    """The BackgroundJobs of which a pod was ever seen to succeed."""
-    succeeded: set[str] = set()
-    for event in watch(place.server, pods_path(place), "", _WITHIN_S):
-        watched.set()
-        name = event["object"]["metadata"]["annotations"]["bgjobs.dev/name"]
-        if event["object"]["status"]["phase"] == "Succeeded":
-            succeeded.add(name)
-            if name == "last":
-                return succeeded
-    raise AssertionError(f"the last pod did not succeed within {_WITHIN_S} s")
+def _first(
+    place: Jobs, path: str, when: Callable[[Any], str | None], watched: threading.Barrier
+) -> dict[str, Moment]:
+    """By BackgroundJob, when it came first that the objects at the path said when."""
+    moments: dict[str, Moment] = {}
+    events = watch(place.server, path, "", _ALL_WITHIN_S)
+    next(events)
+    watched.wait()
+    for event in events:
+        metadata = event["object"]["metadata"]
+        name, second = metadata["annotations"]["bgjobs.dev/name"], when(event["object"])
+        if name == "last":
+            return moments
+        if second and name not in moments:
+            version = int(metadata["resourceVersion"])
+            moments[name] = Moment(version, datetime.fromisoformat(second))
+    raise AssertionError(f"nothing was seen of the last job within {_ALL_WITHIN_S} s")
+
+
+def _deletion(job: Any) -> str | None:
+    second: str | None = job["metadata"].get("deletionTimestamp")
+    return second
+
+
+def _success(pod: Any) -> str | None:
+    if pod["status"]["phase"] != "Succeeded":
+        return None
+    return str(pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"])
 
 
 def test_cancels_come_too_early_and_too_late(ended: list[Ended]) -> None:
@@ -96,14 +130,29 @@ def test_cancels_come_too_early_and_too_late(ended: list[Ended]) -> None:
     assert min(phases["Succeeded"], phases["Cancelled"]) >= 10
 
 
-def test_a_success_is_recorded_where_the_pod_succeeded_and_only_there(ended: list[Ended]) -> None:
-    assert [e.name for e in ended if (e.phase == "Succeeded") != e.pod_succeeded] == []
+def test_a_success_is_recorded_only_where_the_pod_succeeded(ended: list[Ended]) -> None:
+    assert [e.name for e in ended if e.phase == "Succeeded" and not e.succeeded] == []
+
+
+def test_what_succeeded_before_it_was_deleted_has_succeeded(ended: list[Ended]) -> None:
+    in_time = [
+        each
+        for each in ended
+        if each.succeeded and not (each.deleted and each.deleted.version < each.succeeded.version)
+    ]
+    assert in_time
+    assert [e.name for e in in_time if e.phase != "Succeeded"] == []
 
 
 def test_what_was_deleted_before_it_succeeded_is_cancelled(ended: list[Ended]) -> None:
-    deleted = [e for e in ended if e.wrote("DELETE jobs") and not e.pod_succeeded]
-    assert deleted
-    assert {e.phase for e in deleted} == {"Cancelled"}
+    """Of what succeeds within the second of its deletion, the clock tells no order."""
+    too_late = [
+        each
+        for each in ended
+        if each.deleted and not (each.succeeded and each.succeeded.second <= each.deleted.second)
+    ]
+    assert too_late
+    assert [e.name for e in too_late if e.phase != "Cancelled"] == []
 
 
 def test_what_failed_by_itself_says_so_and_is_not_retried(ended: list[Ended]) -> None:
