@@ -20,6 +20,8 @@ from bgjobs.dashboard.settings import Settings
 
 _DATABASE_SECONDS = 3
 _CONNECTION_LASTS_SECONDS = 300
+_STATEMENTS_KEPT = 100
+"""Of those that are put together anew each time; a list's are kept as texts (queries)."""
 
 
 def main() -> int:
@@ -72,6 +74,7 @@ def _engine(url: str) -> sa.Engine:
         pool_recycle=_CONNECTION_LASTS_SECONDS,
         pool_timeout=_DATABASE_SECONDS,
         isolation_level="AUTOCOMMIT",
+        query_cache_size=_STATEMENTS_KEPT,
         connect_args=seconds if engine.get_backend_name() in ("mysql", "mariadb") else {},
     )
 

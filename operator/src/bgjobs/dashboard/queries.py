@@ -8,12 +8,14 @@ every way is long and few jobs have all that is asked for, it says how far it ha
 next page goes on from there: it leaves out nothing.
 
 To put such statements together takes longer than to run them, so it is done once for each shape of
-a filter: what is asked for, without the values.
+a filter: what is asked for, without the values. What is kept is their text: a statement itself
+takes a hundred times its memory.
 """
 
+import copy
 import functools
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -47,12 +49,11 @@ MAX_GROUPS = 100
 """Of errors that are listed, those with the most failed attempts."""
 UNFINISHED = tuple(str(p) for p in (Phase.PENDING, Phase.RETRYING, Phase.RUNNING, Phase.CANCELLING))
 
-_LOOKED_AT = (250, 2_500, 50_000)
-"""Entries of a way, at most: few suffice nearly always, and the last take half a second."""
+_LOOKED_AT = (250, 2_500, 12_500)
+"""Entries of a way, at most: few suffice nearly always, and the last take a tenth of a second."""
 _SORTED = 1_000_000
 """Entries that are all read in the end where they are only to be put in order."""
 
-_cached = functools.lru_cache(maxsize=200)
 _J = JOBS.c
 Row = dict[str, Any]
 Rows = list[Row]
@@ -65,9 +66,41 @@ def meta(connection: sa.Connection) -> Row | None:
 
 
 def _rows(
-    connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+    connection: sa.Connection,
+    query: sa.Select[Any] | sa.TextualSelect,
+    values: Mapping[str, Any] | None = None,
 ) -> Rows:
     return [dict(row) for row in connection.execute(query, values).mappings()]
+
+
+@functools.lru_cache(maxsize=4_000)
+def _text(
+    dialect: sa.Dialect, build: Callable[..., sa.Select[Any]], *arguments: Any
+) -> sa.TextualSelect:
+    """The statement that `build` makes of the arguments; what it is given comes later."""
+    named = copy.copy(dialect)
+    named.paramstyle, named.positional = "named", False
+    query = build(*arguments)
+    compiled = query.compile(dialect=named, compile_kwargs={"render_postcompile": True})
+    types = {name: bind.type for name, bind in compiled.binds.items()}
+    binds = [sa.bindparam(name, value, types.get(name)) for name, value in compiled.params.items()]
+    # Columns of their own: those of the statement would keep all of it.
+    columns = [sa.column(column.name, column.type) for column in query.selected_columns]
+    return sa.text(str(compiled)).bindparams(*binds).columns(*columns)
+
+
+def _fixed(value: object) -> sa.BindParameter[Any]:
+    """A value that is part of the text: a bound one would be kept with its name and its type."""
+    return sa.literal(value, literal_execute=True)
+
+
+def _one_of(values: Collection[object]) -> sa.BindParameter[Any]:
+    return sa.bindparam(None, values, expanding=True, literal_execute=True)
+
+
+def _given(name: str, type_: type[sa.types.TypeEngine[Any]] | None = None) -> sa.BindParameter[Any]:
+    """A value of `_values`."""
+    return sa.bindparam(name, None, type_)
 
 
 def _step(
@@ -122,7 +155,7 @@ def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Page:
     shape = _shape(wanted)
     for most in _LOOKED_AT:
         way, end = _shortest_way(connection, wanted, now, most)
-        query = _page_query(shape, way, end is not None)
+        query = _text(connection.dialect, _page_query, shape, way, end is not None)
         rows = _rows(connection, query, _values(wanted, now, end))
         if len(rows) > PAGE_ROWS:
             last = rows[PAGE_ROWS - 1]
@@ -132,7 +165,6 @@ def page(connection: sa.Connection, wanted: Filter, now: datetime) -> Page:
     return Page(rows, end, end and end.created_at)
 
 
-@_cached
 def _page_query(shape: Filter, way: int, is_part: bool) -> sa.Select[Any]:
     keys = _keys(shape, way, is_part, PAGE_ROWS + 1).subquery()
     return (
@@ -146,20 +178,19 @@ def _page_query(shape: Filter, way: int, is_part: bool) -> sa.Select[Any]:
 def counts(connection: sa.Connection, wanted: Filter, now: datetime) -> Counts:
     """Of all pages, whatever state is asked for."""
     wanted = msgspec.structs.replace(wanted, state=None, reason=None, before=None)
-    end, shape = None, _shape(wanted)
+    end, shape, dialect = None, _shape(wanted), connection.dialect
     if _is_search(wanted):
         for most in _LOOKED_AT[:2]:
             way, end = _shortest_way(connection, wanted, now, most)
             if end is None:
                 break
-        query = _searched_counts_query(shape, way, end is not None)
+        query = _text(dialect, _searched_counts_query, shape, way, end is not None)
     else:
-        query = _counts_query(shape)
+        query = _text(dialect, _counts_query, shape)
     rows = connection.execute(query, _values(wanted, now, end))
     return Counts({(row.phase, row.reason): row[2] for row in rows if row[2]}, end is None)
 
 
-@_cached
 def _searched_counts_query(shape: Filter, way: int, is_part: bool) -> sa.Select[Any]:
     keys = _keys(shape, way, is_part).subquery()
     return (
@@ -172,7 +203,6 @@ def _searched_counts_query(shape: Filter, way: int, is_part: bool) -> sa.Select[
     )
 
 
-@_cached
 def _counts_query(shape: Filter) -> sa.Select[Any]:
     pairs = [pair for state in STATES.values() for pair in state.pairs]
     each = sa.union_all(*(_count(shape, *pair) for pair in pairs)).subquery()
@@ -182,20 +212,20 @@ def _counts_query(shape: Filter) -> sa.Select[Any]:
 def _count(shape: Filter, phase: str, reason: Reason) -> sa.Select[Any]:
     # Each priority, so that the index's next column, the time, bounds what is counted.
     some = (
-        sa.select(sa.literal(1))
+        sa.select(_fixed(1))
         .where(
-            _J.phase == phase,
-            _J.reason == reason,
-            _J.priority.in_(_priorities(shape)),
+            _J.phase == _fixed(phase),
+            _J.reason == _fixed(reason),
+            _J.priority.in_(_one_of(_priorities(shape))),
             *_same(JOBS, shape),
             *_window(JOBS, shape),
         )
-        .limit(COUNTED_TO + 1)
+        .limit(_fixed(COUNTED_TO + 1))
         .subquery()
     )
     return sa.select(
-        sa.literal(str(phase)).label("phase"),
-        sa.literal(str(reason)).label("reason"),
+        _fixed(str(phase)).label("phase"),
+        _fixed(str(reason)).label("reason"),
         sa.select(sa.func.count()).select_from(some).scalar_subquery().label("count"),
     )
 
@@ -262,19 +292,19 @@ def _shortest_way(
         return 0, None
     shape, found = _shape(wanted), []
     values = _values(wanted, now, None)
-    for number, way in enumerate(_ways(shape)):
-        is_all_sorted = not (way.is_in_order or way.checks) and most == _LOOKED_AT[-1]
-        query = _end_query(shape, number, _SORTED if is_all_sorted else most)
+    for number, (is_in_order, has_checks) in enumerate(_traits(shape)):
+        is_all_sorted = not (is_in_order or has_checks) and most == _LOOKED_AT[-1]
+        entries = _SORTED if is_all_sorted else most
+        query = _text(connection.dialect, _end_query, shape, number, entries)
         end = max((Cursor(*row) for row in connection.execute(query, values)), default=None)
         if end is None:
             return number, None
-        if way.is_in_order:
+        if is_in_order:
             found.append((end, number))
     end, number = min(found)
     return number, end
 
 
-@_cached
 def _end_query(shape: Filter, number: int, most: int) -> sa.Select[Any]:
     """Where so many first entries of each stretch of a way end; nothing if there are no more."""
     way = _ways(shape)[number]
@@ -326,10 +356,16 @@ def _merged(parts: Sequence[sa.Select[Any]]) -> sa.Select[Any]:
     return sa.select(sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery())
 
 
-@_cached
+@functools.lru_cache(maxsize=100)
 def _ways(shape: Filter) -> Sequence[_Way]:
     """One for each filter that has an index of its own, then that by the equalities."""
     return [*_searches(shape), _by_equality(shape)]
+
+
+@functools.lru_cache(maxsize=1_000)
+def _traits(shape: Filter) -> Sequence[tuple[bool, bool]]:
+    """Of each way, whether it is in order and whether there is something to check."""
+    return [(way.is_in_order, bool(way.checks)) for way in _ways(shape)]
 
 
 def _by_equality(shape: Filter) -> _Way:
@@ -337,8 +373,8 @@ def _by_equality(shape: Filter) -> _Way:
     checks = [*_label_checks(JOBS, range(len(shape.labels))), *_error_check(JOBS, shape)]
     if shape.name is not None:
         # Not so that an index could serve it: the optimizer would take that of names.
-        length = sa.bindparam("name_length", type_=sa.Integer)
-        checks.append(sa.func.substr(_J.name, 1, length) == sa.bindparam("name"))
+        length = _given("name_length", sa.Integer)
+        checks.append(sa.func.substr(_J.name, 1, length) == _given("name"))
     stretches = [(*conditions, *same) for conditions in _combinations(shape)]
     return _Way(JOBS, stretches, checks)
 
@@ -355,7 +391,7 @@ def _searches(shape: Filter) -> Iterator[_Way]:
         yield _Way(table, [_has_label(table, number)], checks)
     if shape.error is not None:
         checks = (*_job_check(ATTEMPTS, shape), *_label_checks(ATTEMPTS, labels))
-        yield _Way(ATTEMPTS, [[ATTEMPTS.c.error_group == sa.bindparam("error")]], checks)
+        yield _Way(ATTEMPTS, [[ATTEMPTS.c.error_group == _given("error")]], checks)
     if shape.name is not None:
         checks = (
             *_same(JOBS, shape),
@@ -370,58 +406,62 @@ def _searches(shape: Filter) -> Iterator[_Way]:
 # optimizer does not turn round to begin with.
 
 
+_ITS_JOB, _ITS_LABEL, _ITS_ATTEMPT = (
+    table.alias(f"its_{name}")
+    for table, name in ((JOBS, "job"), (JOB_LABELS, "label"), (ATTEMPTS, "attempt"))
+)
+
+
 def _job_check(table: sa.FromClause, shape: Filter) -> _Conditions:
-    its = JOBS.alias("its_job")
-    conditions = [*_same(its, shape), *_of_state(its, shape)]
+    conditions = [*_same(_ITS_JOB, shape), *_of_state(_ITS_JOB, shape)]
     if shape.name is not None:
-        conditions += _begins_with_name(its)
-    if not conditions:
-        return []
-    return [_has(sa.select(sa.literal(1)).where(its.c.uid == table.c.uid, *conditions))]
+        conditions += _begins_with_name(_ITS_JOB)
+    return [_has(_ITS_JOB, table, *conditions)] if conditions else []
 
 
 def _label_checks(table: sa.FromClause, numbers: Sequence[int]) -> _Conditions:
-    its = JOB_LABELS.alias("its_label")
-    return [
-        _has(sa.select(sa.literal(1)).where(its.c.uid == table.c.uid, *_has_label(its, number)))
-        for number in numbers
-    ]
+    return [_has(_ITS_LABEL, table, *_has_label(_ITS_LABEL, number)) for number in numbers]
 
 
 def _error_check(table: sa.FromClause, shape: Filter) -> _Conditions:
     if shape.error is None:
         return []
-    its = ATTEMPTS.alias("its_attempt")
-    query = sa.select(sa.literal(1)).where(
-        its.c.uid == table.c.uid, its.c.error_group == sa.bindparam("error")
-    )
-    return [_has(query.limit(1))]
+    # A job may have failed so more than once.
+    return [_has(_ITS_ATTEMPT, table, _ITS_ATTEMPT.c.error_group == _given("error"), most=1)]
 
 
-def _has(query: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    return query.scalar_subquery() == 1
+def _has(
+    its: sa.FromClause,
+    table: sa.FromClause,
+    *conditions: sa.ColumnElement[bool],
+    most: int | None = None,
+) -> sa.ColumnElement[bool]:
+    query = sa.select(_fixed(1)).where(its.c.uid == table.c.uid, *conditions)
+    if most is not None:
+        query = query.limit(_fixed(most))
+    return query.scalar_subquery() == _fixed(1)
 
 
 def _has_label(table: sa.FromClause, number: int) -> _Conditions:
     return [
-        table.c.name == sa.bindparam(f"label_{number}"),
-        table.c.value == sa.bindparam(f"value_{number}"),
+        table.c.name == _given(f"label_{number}"),
+        table.c.value == _given(f"value_{number}"),
     ]
 
 
 def _begins_with_name(table: sa.FromClause) -> _Conditions:
-    return [table.c.name >= sa.bindparam("name"), table.c.name < sa.bindparam("name_end")]
+    return [table.c.name >= _given("name"), table.c.name < _given("name_end")]
 
 
 def _same(table: sa.FromClause, shape: Filter) -> _Conditions:
     pairs = (("class", shape.class_), ("namespace", shape.namespace))
-    return [table.c[name] == sa.bindparam(name) for name, value in pairs if value is not None]
+    return [table.c[name] == _given(name) for name, value in pairs if value is not None]
 
 
 def _of_state(table: sa.FromClause, shape: Filter) -> _Conditions:
     conditions = []
     if shape.priority:
-        conditions.append(table.c.priority == shape.priority)
+        conditions.append(table.c.priority == _fixed(shape.priority))
     if shape.state or shape.reason:
         conditions += _in(table, _pairs(shape))
     return conditions
@@ -429,8 +469,8 @@ def _of_state(table: sa.FromClause, shape: Filter) -> _Conditions:
 
 def _in(table: sa.FromClause, pairs: Collection[tuple[str, Reason]]) -> _Conditions:
     return [
-        table.c.phase.in_(sorted({str(phase) for phase, _ in pairs})),
-        table.c.reason.in_(sorted({str(reason) for _, reason in pairs})),
+        table.c.phase.in_(_one_of(sorted({str(phase) for phase, _ in pairs}))),
+        table.c.reason.in_(_one_of(sorted({str(reason) for _, reason in pairs}))),
     ]
 
 
@@ -438,13 +478,17 @@ def _combinations(shape: Filter) -> Iterator[_Conditions]:
     """Equalities that lead to one stretch of an index each, and together to what is wanted."""
     if shape.state is None and shape.reason is None:
         if (shape.class_, shape.namespace, shape.priority) != (None, None, None):
-            yield from ((_J.priority == each,) for each in _priorities(shape))
+            yield from ((_J.priority == _fixed(each),) for each in _priorities(shape))
         else:
             yield ()
         return
     pairs = _pairs(shape)
     for (phase, reason), priority in itertools.product(pairs, _priorities(shape)):
-        yield (_J.phase == phase, _J.reason == reason, _J.priority == priority)
+        yield (
+            _J.phase == _fixed(phase),
+            _J.reason == _fixed(reason),
+            _J.priority == _fixed(priority),
+        )
 
 
 def _pairs(shape: Filter) -> list[tuple[str, Reason]]:
@@ -462,20 +506,20 @@ def _window(table: sa.FromClause, shape: Filter) -> _Conditions:
     created_at, uid = table.c.created_at, table.c.uid
     conditions = []
     if shape.created is not None:
-        conditions.append(created_at >= sa.bindparam("since"))
+        conditions.append(created_at >= _given("since"))
     if shape.until is not None:
-        conditions.append(created_at < sa.bindparam("until"))
+        conditions.append(created_at < _given("until"))
     if shape.before is not None:
-        at = sa.bindparam("before_at", type_=sa.DateTime)
+        at = _given("before_at", sa.DateTime)
         conditions.append(created_at <= at)
-        conditions.append(sa.or_(created_at < at, uid < sa.bindparam("before_uid")))
+        conditions.append(sa.or_(created_at < at, uid < _given("before_uid")))
     return conditions
 
 
 def _down_to_end(table: sa.FromClause) -> _Conditions:
     created_at, uid = table.c.created_at, table.c.uid
-    at = sa.bindparam("end_at", type_=sa.DateTime)
-    return [created_at >= at, sa.or_(created_at > at, uid >= sa.bindparam("end_uid"))]
+    at = _given("end_at", sa.DateTime)
+    return [created_at >= at, sa.or_(created_at > at, uid >= _given("end_uid"))]
 
 
 def choices(connection: sa.Connection) -> tuple[list[str], list[str]]:
@@ -689,19 +733,18 @@ def slots(connection: sa.Connection) -> list[tuple[str, int]]:
 
 def waiting(connection: sa.Connection, states: Sequence[str], rows: int) -> Rows:
     """Jobs of these states in the queue's order: by priority, then how long they could start."""
-    return _rows(connection, _waiting_query(tuple(states), rows))
+    return _rows(connection, _text(connection.dialect, _waiting_query, tuple(states), rows))
 
 
-@_cached
 def _waiting_query(states: Sequence[str], rows: int) -> sa.Select[Any]:
     pairs = [pair for name in states for pair in STATES[name].pairs]
     first = [
         sa.select(_J.uid)
         .where(
             _J.deleted_at.is_(None),
-            _J.phase == phase,
-            _J.reason == reason,
-            _J.priority == int(priority),
+            _J.phase == _fixed(phase),
+            _J.reason == _fixed(reason),
+            _J.priority == _fixed(int(priority)),
         )
         .order_by(_J.could_start_at, _J.uid)
         .limit(rows)
