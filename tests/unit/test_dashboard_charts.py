@@ -36,6 +36,7 @@ def test_a_line_breaks_where_nothing_is_known() -> None:
     assert [line.count("L") for line in lines] == [1, 0]
     titles = [mark.title for mark in chart.marks if mark.title]
     assert [":" in title.partition("\n")[2] for title in titles] == [True, True, False, True]
+    assert ["so far" in title for title in titles] == [False, False, False, True]
 
 
 def test_a_timeline_tells_those_who_do_not_see_it() -> None:

@@ -78,18 +78,26 @@ def over_time(
     *,
     has_times: bool = True,
 ) -> Chart:
-    """Series over the same buckets. Every value can be read by pointing at its bucket."""
+    """Series over the same buckets, of which the last is not over: it is shaded.
+
+    Every value can be read by pointing at its bucket.
+    """
     count = max((len(each.values) for each in series), default=0) or 1
     largest = max([1.1 * (limit or 0), *(each.highest for each in series)])
     scale = (2**30 if largest > 2**30 else 2**20) if unit == "bytes" else 1
     highest = 1.0 if unit == "share" else scale * top(largest / scale, unit)
     inner, base = width - _LEFT - _RIGHT, height - (22 if has_times else 8)
     column = inner / count
+    columns = [
+        {"x": round(_LEFT + index * column, 1), "y": _TOP, "width": round(column, 1)}
+        | {"height": base - _TOP}
+        for index in range(count)
+    ]
 
     def y(value: float) -> float:
         return round(base - (base - _TOP) * min(value, highest) / highest, 1)
 
-    marks = []
+    marks = [Mark("rect", {"class": "unfinished", **columns[-1]})]
     for part in (0, 0.5, 1):
         value = highest * part
         marks.append(_path("gl", f"M{_LEFT} {y(value)}H{width - _RIGHT}"))
@@ -122,16 +130,16 @@ def over_time(
     if limit:
         marks.append(_path("s-ink", f"M{_LEFT} {y(limit)}H{width - _RIGHT}"))
         marks.append(_text("nowt", _LEFT + 4, y(limit) - 4, "limit"))
-    for index in range(count):
+    for index, box in enumerate(columns):
         values = [
             f"{each.name}: {_value(known, unit)}"
             for each in series
             if index < len(each.values) and (known := each.values[index]) is not None
         ]
         at = begin + step * index
-        title = f"{at:%d %b %H:%M}\n" + "\n".join(values)
-        box = {"x": round(_LEFT + index * column, 1), "y": _TOP, "width": round(column, 1)}
-        marks.append(Mark("rect", {"class": "hit", **box, "height": base - _TOP}, title=title))
+        so_far = ", so far" if index == count - 1 else ""
+        title = f"{at:%d %b %H:%M}{so_far}\n" + "\n".join(values)
+        marks.append(Mark("rect", {"class": "hit", **box}, title=title))
     return Chart(width, height, label, marks, style)
 
 
