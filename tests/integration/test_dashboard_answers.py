@@ -12,7 +12,7 @@ from tests import dashboards
 from tests.mariadb import fresh_database, limited_user
 from tests.server import Server
 
-from bgjobs.dashboard.queries import PAGE_ROWS
+from bgjobs.dashboard.queries import MAX_ATTEMPTS, PAGE_ROWS
 from bgjobs.mirror import rollups
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import (
@@ -30,7 +30,8 @@ from bgjobs.mirror.schema import (
 _ANSWERS_WITHIN_S = 60
 _JOBS = PAGE_ROWS + 5
 _CREATED = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(hours=2)
-_UID = f"{0:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11"
+_UID, _OFTEN_TRIED = (f"{number:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11" for number in (0, 1))
+_TRIES = MAX_ATTEMPTS + 5
 _GROUP = "0123456789ab"
 _NOTHING = {column.name: 0 for column in ROLLUPS.columns}
 
@@ -52,7 +53,16 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
     of_job = {"uid": _UID, **version}
     of_class = {"class": "shop.Mail", "priority": 1}
     bucket = rollups.bucket_of(_CREATED)
-    attempt = {"run": 1, "attempt": 1, "reason": "Error", "error_group": _GROUP}
+    attempt = {
+        "run": 1,
+        "reason": "Error",
+        "outcome": "Failed",
+        "message": "failed with exit code 1",
+        "finished_at": _CREATED,
+        "created_at": _CREATED,
+        **of_class,
+        **version,
+    }
     jobs = [
         {
             "uid": _UID.replace("0" * 8, f"{number:08x}"),
@@ -65,7 +75,7 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
             "reason": "Error",
             "message": "",
             "run": 1,
-            "attempts_total": 1,
+            "attempts_total": _TRIES if number == 1 else 1,
             "created_at": _CREATED - timedelta(seconds=number),
             "completed_at": _CREATED,
             **of_class,
@@ -86,16 +96,24 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
         JOB_LABELS: [{"name": "customer", "value": "42", "created_at": _CREATED, **of_job}],
         ATTEMPTS: [
             {
+                "uid": _UID,
+                "attempt": 1,
                 "job_name": "mail-0-1",
-                "outcome": "Failed",
-                "message": "failed with exit code 1",
-                "finished_at": _CREATED,
-                "created_at": _CREATED,
                 "error_type": "ValueError",
+                "error_group": _GROUP,
                 **attempt,
-                **of_class,
-                **of_job,
-            }
+            },
+            *(
+                {
+                    "uid": _OFTEN_TRIED,
+                    "attempt": number,
+                    "job_name": f"mail-1-{number}",
+                    "error_type": None,
+                    "error_group": None,
+                    **attempt,
+                }
+                for number in range(1, _TRIES + 1)
+            ),
         ],
         LOG_TAILS: [{"uid": _UID, "run": 1, "attempt": 1, "text": "ERROR"}],
         ACTIONS: [
@@ -182,6 +200,17 @@ def test_a_job_is_told_with_its_attempts_and_without_its_secrets(
     [action] = job["actions"]
     assert (action["action"], action["by_user"]) == ("cancelled", "ann")
     assert _is(action["at"], _CREATED)
+
+
+def test_a_page_says_that_a_job_has_more_attempts_than_it_shows(
+    url: str, headers: dict[str, str]
+) -> None:
+    status, page = _get(f"{url}/jobs/{_OFTEN_TRIED}", headers)
+    assert status == 200
+    assert f"the latest {MAX_ATTEMPTS} of {_TRIES}; " in page
+    status, page = _get(f"{url}/jobs/{_UID}", headers)
+    assert status == 200
+    assert "the latest 1 of" not in page
 
 
 def test_error_groups_are_those_of_the_class_that_is_asked_for(

@@ -58,6 +58,7 @@ def job(
         spec=read.spec,
         labels=labels,
         attempts=attempts,
+        most_attempts=queries.MAX_ATTEMPTS,
         by_run=_by_run(attempts, under_way),
         upcoming=row["attempts_of_run"] + 1 if under_way else None,
         chosen=chosen,
