@@ -131,6 +131,11 @@ def _lasts(jobs: Jobs) -> None:
     submit(jobs, "job", pods=[{"lasts": "4s"}])
 
 
+def _lasts_beyond_the_lease(jobs: Jobs) -> None:
+    _lasts(jobs)
+    assert api.request(jobs.server, "DELETE", operating.LEASE).status == 200
+
+
 def _is_retried(jobs: Jobs) -> None:
     submit(jobs, "job", pods=[_FAILS, _SUCCEEDS], backoff=_AT_ONCE)
 
@@ -230,6 +235,7 @@ _CASES: list[tuple[Story, str]] = [
     (_succeeds, "POST events Succeeded"),
     (_lasts, "PATCH status Running"),
     (_lasts, "PATCH leases"),
+    (_lasts_beyond_the_lease, "POST leases"),
     (_is_retried, "PATCH status Retrying BackingOff"),
     (_is_retried, "POST events RetryScheduled"),
     (_never_starts, "PATCH status Pending Starting"),  # that it is given up
