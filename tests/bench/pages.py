@@ -30,7 +30,7 @@ from tests.bench.figures import (
 )
 from tests.bench.history import fill
 
-from bgjobs.dashboard import queries, statistics
+from bgjobs.dashboard import lists, queries, statistics
 from bgjobs.dashboard.error_groups import error_groups
 from bgjobs.dashboard.filters import PERIODS, Cursor, Filter
 from bgjobs.dashboard.pages.analytics import of_classes, over_time
@@ -55,7 +55,7 @@ Times = Mapping[str, Sequence[float]]
 """Milliseconds of each look at a page, by its name."""
 
 
-def lists(now: datetime, group: str) -> Mapping[str, Page]:
+def every_list(now: datetime, group: str) -> Mapping[str, Page]:
     """The list by every combination of its filters, by the address of each.
 
     A reason is offered with its state alone, and an end bounds what a page before bounds, too.
@@ -82,7 +82,7 @@ def lists(now: datetime, group: str) -> Mapping[str, Page]:
         f"/jobs{wanted.query(before=wanted.before)}": partial(_list, wanted=wanted, now=now)
         for wanted in found
     }
-    pages["/jobs?columns=all"] = lambda c: queries.parameters(c, _list(c, Filter(), now))
+    pages["/jobs?columns=all"] = lambda c: lists.parameters(c, _list(c, Filter(), now))
     return pages
 
 
@@ -94,9 +94,9 @@ def _combinations(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _list(connection: sa.Connection, wanted: Filter, now: datetime) -> list[str]:
-    rows = queries.page(connection, wanted, now).rows
-    queries.counts(connection, wanted, now)
-    queries.choices(connection)
+    rows = lists.page(connection, wanted, now).rows
+    lists.counts(connection, wanted, now)
+    lists.choices(connection)
     if wanted.error:
         queries.latest_of_group(connection, wanted.error)
     return [row["uid"] for row in rows]
@@ -118,8 +118,8 @@ def others(now: datetime, group: str, uid: str) -> Mapping[str, Page]:
         f"/errors/{group}": lambda c: (
             queries.latest_of_group(c, group),
             queries.error_steps(c, [group], now - day, timedelta(minutes=25)),
-            queries.page(c, Filter(error=group), now),
-            queries.page(c, Filter(error=group, state="Failed"), now),
+            lists.page(c, Filter(error=group), now),
+            lists.page(c, Filter(error=group, state="Failed"), now),
             queries.first_seen(c, [group]),
             queries.group_classes(c, group, now - PERIODS["30d"][0]),
             queries.log_tail(c, uid, 1, 1),
@@ -161,7 +161,7 @@ def measure(engine: sa.Engine) -> Times:
         columns = ATTEMPTS.c
         query = sa.select(columns.error_group, columns.uid).limit(1)
         group, uid = connection.execute(query.where(columns.error_group.is_not(None))).one()
-    pages = {**lists(now, group), **others(now, group, uid)}
+    pages = {**every_list(now, group), **others(now, group, uid)}
     taken: dict[str, list[float]] = {name: [] for name in pages}
 
     def look(connection: sa.Connection, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bgjobs.dashboard import queries
+from bgjobs.dashboard import queries, sql
 from bgjobs.dashboard.error_groups import error_groups
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.rollups import bucket_of, refresh
@@ -82,7 +82,7 @@ def test_no_more_groups_are_read_than_are_shown(
     described: list[str] = []
     latest_of_group = queries.latest_of_group
 
-    def noted(connection: sa.Connection, group: str, *others: Any) -> queries.Row | None:
+    def noted(connection: sa.Connection, group: str, *others: Any) -> sql.Row | None:
         described.append(group)
         return latest_of_group(connection, group, *others)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import mysql
 from tests.mariadb import fresh_database
 
-from bgjobs.dashboard import queries
+from bgjobs.dashboard import lists, sql
 from bgjobs.dashboard.filters import PERIODS, Filter
 from bgjobs.dashboard.states import STATES
 from bgjobs.mirror.migrate import upgrade
@@ -131,8 +131,8 @@ def _walked(connection: sa.Connection, wanted: Filter) -> list[str]:
     """The uids of all pages."""
     uids: list[str] = []
     for _ in range(_MOST_PAGES):
-        page = queries.page(connection, wanted, _NOW)
-        assert len(page.rows) == queries.PAGE_ROWS or page.older is None or page.searched_to
+        page = lists.page(connection, wanted, _NOW)
+        assert len(page.rows) == lists.PAGE_ROWS or page.older is None or page.searched_to
         uids += [row["uid"] for row in page.rows]
         if page.older is None:
             return uids
@@ -160,7 +160,7 @@ def test_all_pages_together_have_what_is_wanted(
     looked_at: tuple[int, ...],
     wanted: Filter,
 ) -> None:
-    monkeypatch.setattr(queries, "_LOOKED_AT", looked_at)
+    monkeypatch.setattr(lists, "_LOOKED_AT", looked_at)
     with engine.connect() as connection:
         assert _walked(connection, wanted) == [job["uid"] for job in _wanted_of(wanted, ALL)]
 
@@ -174,9 +174,9 @@ def test_counts_are_exact_or_say_that_there_may_be_more(
     looked_at: tuple[int, ...],
     wanted: Filter,
 ) -> None:
-    monkeypatch.setattr(queries, "_LOOKED_AT", looked_at)
+    monkeypatch.setattr(lists, "_LOOKED_AT", looked_at)
     with engine.connect() as connection:
-        counts = queries.counts(connection, wanted, _NOW)
+        counts = lists.counts(connection, wanted, _NOW)
     whatever = msgspec.structs.replace(wanted, state=None, reason=None)
     want: dict[tuple[str, str], int] = {}
     for job in _wanted_of(whatever, ALL):
@@ -192,22 +192,22 @@ def test_counts_are_exact_or_say_that_there_may_be_more(
 def test_a_search_that_stops_says_so_and_goes_on(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "_LOOKED_AT", (2, 7, 30))
+    monkeypatch.setattr(lists, "_LOOKED_AT", (2, 7, 30))
     wanted = Filter(labels=(("team", "a"),), name="Ärger", class_="shop.Sync")
     with engine.connect() as connection:
-        page = queries.page(connection, wanted, _NOW)
-        counts = queries.counts(connection, wanted, _NOW)
+        page = lists.page(connection, wanted, _NOW)
+        counts = lists.counts(connection, wanted, _NOW)
     assert page.searched_to is not None
     assert page.older is not None
     assert page.older.created_at == page.searched_to
-    assert len(page.rows) < queries.PAGE_ROWS
+    assert len(page.rows) < lists.PAGE_ROWS
     assert not counts.is_exact
 
 
 def test_mysql_takes_the_statements(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """No such server is at hand: they compile for it, with what its optimizer is told."""
     sent: list[str] = []
-    text = queries._text
+    text = sql.text
 
     def note(dialect: sa.Dialect, *of: Any) -> sa.TextualSelect:
         sent.append(str(text(mysql.dialect(), *of)))
@@ -224,10 +224,10 @@ def test_mysql_takes_the_statements(engine: sa.Engine, monkeypatch: pytest.Monke
         created="30d",
         until=_NOW,
     )
-    monkeypatch.setattr(queries, "_text", note)
+    monkeypatch.setattr(sql, "text", note)
     with engine.connect() as connection:
         for wanted in (Filter(), Filter(name="m"), everything):
             _walked(connection, wanted)
-            queries.counts(connection, wanted, _NOW)
+            lists.counts(connection, wanted, _NOW)
     assert any("FROM jobs FORCE INDEX (jobs_by_name)" in statement for statement in sent)
     assert any(statement.startswith("SELECT STRAIGHT_JOIN ") for statement in sent)

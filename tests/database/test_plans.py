@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.bench.history import fill
 from tests.mariadb import fresh_database
 
-from bgjobs.dashboard import queries
+from bgjobs.dashboard import lists, queries
 from bgjobs.dashboard.filters import Cursor, Filter
 from bgjobs.dashboard.states import STATES
 from bgjobs.mirror.migrate import upgrade
@@ -41,14 +41,14 @@ _COMBINED: dict[str, Any] = {
 }
 _PAGES: dict[str, Callable[[sa.Connection], object]] = {
     "meta": queries.meta,
-    "choices": queries.choices,
+    "choices": lists.choices,
     "job": lambda c: queries.job(c, _UID),
     "uid of a name": lambda c: queries.uid_of(c, "team-0", "mail-7"),
     "labels": lambda c: queries.labels(c, _UID),
     "attempts": lambda c: queries.attempts(c, _UID),
     "log": lambda c: queries.log_tail(c, _UID, 1, 1),
     "actions": lambda c: queries.actions(c, _UID),
-    "parameters": lambda c: queries.parameters(c, [_UID, _UID[::-1]]),
+    "parameters": lambda c: lists.parameters(c, [_UID, _UID[::-1]]),
     "error groups": lambda c: queries.error_groups(c, _DAY_AGO),
     "error groups of a class": lambda c: queries.error_groups(c, _DAY_AGO, _CLASS),
     "errors over time": lambda c: queries.error_steps(c, [_GROUP], _DAY_AGO, _STEP),
@@ -156,10 +156,10 @@ def test_no_page_scans(engine: sa.Engine, page: Callable[[sa.Connection], object
 
 @pytest.mark.parametrize("filters", [combinations(), variants()], ids=["combined", "variants"])
 def test_no_list_scans_whatever_it_is_filtered_by(engine: sa.Engine, filters: list[Filter]) -> None:
-    pages = [partial(queries.page, wanted=wanted, now=_NOW) for wanted in filters]
+    pages = [partial(lists.page, wanted=wanted, now=_NOW) for wanted in filters]
     # Counts are of whatever state, and of all pages.
     counted = [wanted for wanted in filters if not (wanted.state or wanted.before)]
-    counts = [partial(queries.counts, wanted=wanted, now=_NOW) for wanted in counted]
+    counts = [partial(lists.counts, wanted=wanted, now=_NOW) for wanted in counted]
     assert scans(engine, *pages, *counts) == []
 
 
@@ -173,7 +173,7 @@ def test_no_list_scans_whatever_it_is_filtered_by(engine: sa.Engine, filters: li
 )
 def test_a_list_in_order_reads_a_page_and_no_more(engine: sa.Engine, wanted: Filter) -> None:
     read, page = _reading(engine, wanted)
-    assert len(page.rows) == queries.PAGE_ROWS
+    assert len(page.rows) == lists.PAGE_ROWS
     assert read <= _A_PAGE_ROWS
 
 
@@ -193,10 +193,10 @@ def test_many_jobs_of_a_name_and_few_of_something_else_begin_with_the_few(
     assert read <= _JOBS // 10
 
 
-def _reading(engine: sa.Engine, wanted: Filter) -> tuple[int, queries.Page]:
+def _reading(engine: sa.Engine, wanted: Filter) -> tuple[int, lists.Page]:
     """How many entries of tables and indexes the page read."""
     with engine.connect() as connection:
         connection.exec_driver_sql("FLUSH STATUS")
-        page = queries.page(connection, wanted, _NOW)
+        page = lists.page(connection, wanted, _NOW)
         read = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
         return sum(int(count) for _, count in read), page

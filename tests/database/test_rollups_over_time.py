@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bgjobs.dashboard import queries, statistics
+from bgjobs.dashboard import queries, sql, statistics
 from bgjobs.dashboard.pages.analytics import of_classes, over_time
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.rollups import add_up_hours
@@ -84,15 +84,15 @@ def test_a_step_of_errors_is_the_sum_of_its_buckets(engine: sa.Engine) -> None:
 def test_analytics_read_a_row_for_each_class_and_step(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[queries.Row] = []
-    rows_of = queries._rows
+    read: list[sql.Row] = []
+    rows_of = sql.rows_of
 
-    def noted(*query: Any) -> queries.Rows:
+    def noted(*query: Any) -> sql.Rows:
         rows = rows_of(*query)
         read.extend(rows)
         return rows
 
-    monkeypatch.setattr(queries, "_rows", noted)
+    monkeypatch.setattr(sql, "rows_of", noted)
     with engine.connect() as connection:
         classes = of_classes(connection, _SHAPE, None)
     assert [each.name for each in classes] == _CLASSES

@@ -12,7 +12,8 @@ from tests import dashboards
 from tests.mariadb import fresh_database, limited_user
 from tests.server import Server
 
-from bgjobs.dashboard.queries import MAX_ATTEMPTS, PAGE_ROWS
+from bgjobs.dashboard.lists import PAGE_ROWS
+from bgjobs.dashboard.queries import MAX_ATTEMPTS
 from bgjobs.mirror import rollups
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import (

@@ -21,7 +21,7 @@ from bgjobs.dashboard.settings import Settings
 _DATABASE_SECONDS = 3
 _CONNECTION_LASTS_SECONDS = 300
 _STATEMENTS_KEPT = 100
-"""Of those that are put together anew each time; a list's are kept as texts (queries)."""
+"""Of those that are put together for each page; lists keep theirs as texts (sql)."""
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bgjobs.dashboard import queries, view
+from bgjobs.dashboard import lists, queries, view
 from bgjobs.dashboard.context import Admitted, Connected
 from bgjobs.dashboard.filters import PERIODS, Filter, utc_now
 from bgjobs.dashboard.pages.choices import choice, period_of
@@ -131,7 +131,7 @@ def jobs(
 ) -> JobPage:
     """The newest jobs that fit, 25 at once."""
     wanted, now = Filter.parse(request.query_params), utc_now()
-    found = queries.page(connection, wanted, now)
+    found = lists.page(connection, wanted, now)
     return JobPage(
         jobs=[Job.model_validate(_job(row)) for row in found.rows],
         before=None if found.older is None else str(found.older),

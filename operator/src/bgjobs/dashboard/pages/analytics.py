@@ -13,6 +13,7 @@ from bgjobs.dashboard.charts import Series
 from bgjobs.dashboard.context import Visited
 from bgjobs.dashboard.filters import PERIODS, Filter, utc_now
 from bgjobs.dashboard.pages.choices import choice, period_of
+from bgjobs.dashboard.sql import Rows
 from bgjobs.domain.resource import Priority
 from bgjobs.mirror.schema import RUN_STEPS, WAIT_STEPS
 
@@ -85,7 +86,7 @@ def of_classes(
 
 def over_time(
     connection: sa.Connection, shape: statistics.Span, class_: str, priority: int | None
-) -> queries.Rows:
+) -> Rows:
     """All figures of one class, of each step."""
     return queries.rollups(
         connection, shape.begin, shape.end, step=shape.step, class_=class_, priority=priority

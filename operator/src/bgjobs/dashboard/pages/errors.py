@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Response
 
-from bgjobs.dashboard import charts, queries, statistics, view
+from bgjobs.dashboard import charts, lists, queries, statistics, view
 from bgjobs.dashboard.charts import Series
 from bgjobs.dashboard.context import Visited
 from bgjobs.dashboard.error_groups import error_groups
@@ -34,7 +34,7 @@ def errors(visit: Visited) -> Response:
         "still": [group for group in found if group.latest["finished_at"] >= since],
         "new": [group for group in found if group.is_new],
     }
-    classes, _ = queries.choices(visit.connection)
+    classes, _ = lists.choices(visit.connection)
     return visit.page(
         "errors.html",
         groups=groups[show],
@@ -62,8 +62,8 @@ def error(visit: Visited, group: str) -> Response:
     steps = queries.error_steps(visit.connection, [group], shape.begin, shape.step)[group]
     attempts = shape.series(steps, statistics.total("attempts"))
     failed = shape.series(steps, statistics.total("failed"))
-    rows = queries.page(visit.connection, wanted, now).rows[:10]
-    newest = queries.page(visit.connection, Filter(error=group, state="Failed"), now)
+    rows = lists.page(visit.connection, wanted, now).rows[:10]
+    newest = lists.page(visit.connection, Filter(error=group, state="Failed"), now)
     may_be_retried = newest.older is not None or any(
         row["error_group"] == group and row["deleted_at"] is None for row in newest.rows
     )

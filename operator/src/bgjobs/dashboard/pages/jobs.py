@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from bgjobs.dashboard import queries, view
+from bgjobs.dashboard import lists, queries, view
 from bgjobs.dashboard.context import Visit, Visited
 from bgjobs.dashboard.filters import PERIODS, Filter, FilterError, utc_now
 from bgjobs.dashboard.states import STATES, State
@@ -21,9 +21,9 @@ def jobs(visit: Visited) -> Response:
         raise FilterError(f"{columns!r} are no columns: use all, or leave it out.")
     wanted = Filter.parse(query)
     now = utc_now()
-    found = queries.page(visit.connection, wanted, now)
-    counts = queries.counts(visit.connection, wanted, now)
-    classes, namespaces = queries.choices(visit.connection)
+    found = lists.page(visit.connection, wanted, now)
+    counts = lists.counts(visit.connection, wanted, now)
+    classes, namespaces = lists.choices(visit.connection)
     return visit.page(
         "jobs.html",
         wanted=wanted,
@@ -53,7 +53,7 @@ def _counts(state: State, found: Mapping[tuple[str, str], int]) -> dict[str, int
 
 def _parameters(visit: Visit, uids: Sequence[str]) -> dict[str, str]:
     """Of each job, masked and cut."""
-    found = queries.parameters(visit.connection, uids)
+    found = lists.parameters(visit.connection, uids)
     return {uid: view.short_json(text) for uid, text in found.items()}
 
 
