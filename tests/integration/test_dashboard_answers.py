@@ -31,7 +31,7 @@ from bgjobs.mirror.schema import (
 _ANSWERS_WITHIN_S = 60
 _JOBS = PAGE_ROWS + 5
 _CREATED = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(hours=2)
-_UID, _OFTEN_TRIED = (f"{number:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11" for number in (0, 1))
+_UID, _OFTEN_TRIED, _DELETED = (f"{number:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11" for number in range(3))
 _TRIES = MAX_ATTEMPTS + 5
 _GROUP = "0123456789ab"
 _NOTHING = {column.name: 0 for column in ROLLUPS.columns}
@@ -79,11 +79,14 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
             "attempts_total": _TRIES if number == 1 else 1,
             "created_at": _CREATED - timedelta(seconds=number),
             "completed_at": _CREATED,
+            "deleted_at": None,
             **of_class,
             **version,
         }
         for number in range(_JOBS)
     ]
+    midway = {"phase": "Deleted", "reason": "Running", "completed_at": None}
+    jobs[2] |= {**midway, "deleted_at": _CREATED}
     return {
         META: [{"id": 1, "as_of": _CREATED, "written_at": _CREATED}],
         JOBS: jobs,
@@ -212,6 +215,17 @@ def test_a_page_says_that_a_job_has_more_attempts_than_it_shows(
     status, page = _get(f"{url}/jobs/{_UID}", headers)
     assert status == 200
     assert "the latest 1 of" not in page
+
+
+def test_a_job_that_was_deleted_before_its_end_has_a_page(
+    url: str, headers: dict[str, str]
+) -> None:
+    status, page = _get(f"{url}/jobs/{_DELETED}", headers)
+    assert status == 200
+    assert ", before it had ended; this is its history." in page
+    status, job = _get(f"{url}/api/v1/jobs/{_DELETED}", headers)
+    assert status == 200
+    assert job["state"] == "Deleted"
 
 
 def test_error_groups_are_those_of_the_class_that_is_asked_for(

@@ -16,6 +16,7 @@ from bgjobs.mirror.rollups import add_up_hours
 from bgjobs.mirror.schema import (
     ACTIONS,
     ATTEMPTS,
+    DELETED,
     ERROR_ROLLUPS,
     JOB_DETAILS,
     JOB_LABELS,
@@ -136,7 +137,8 @@ def _job(
 ) -> Row:
     """`ago`, `could_start` and `ended` are seconds before now, `following` after it."""
     class_, _, method = class_.partition("#")
-    phase = phase_of(reason, attempts + 1)
+    deleted = more.pop("deleted", None)
+    phase = DELETED if deleted and ended is None else phase_of(reason, attempts + 1)
     uid, created = uid_of(name), now - timedelta(seconds=ago)
     retries = more.pop("retries", 3)
 
@@ -171,7 +173,7 @@ def _job(
         "next_attempt_at": None if following is None else now + timedelta(seconds=following),
         "started_at": before(more.pop("started", None)),
         "completed_at": before(ended),
-        "deleted_at": before(more.pop("deleted", None)),
+        "deleted_at": before(deleted),
         "error_group": more.pop("error_group", None),
         "resource_version": f"{int(1_000_000 - ago):039d}",
         "epoch": 0,

@@ -12,6 +12,7 @@ import yaml
 from bgjobs.cli.remedies import Commands, Holds, Remedy, remedies
 from bgjobs.dashboard import words
 from bgjobs.dashboard.states import STATES, State, note, state_of
+from bgjobs.domain.phase import phase_of
 from bgjobs.domain.resource import (
     GROUP,
     KIND,
@@ -204,7 +205,8 @@ def pretty(value: Any) -> str:
 
 
 def resource(row: Row) -> BackgroundJob:
-    """As far as the mirror tells."""
+    """As far as the mirror tells; of one deleted before its end, as it was last seen."""
+    reason = Reason(row["reason"])
     spec = read_json(row["spec"]) or {}
     base = {"class": row["class"], "method": row["method"], "priority": row["priority"]}
     try:
@@ -221,8 +223,8 @@ def resource(row: Row) -> BackgroundJob:
         ),
         spec=read,
         status=Status(
-            phase=Phase(row["phase"]),
-            reason=Reason(row["reason"]),
+            phase=phase_of(reason, row["attempts_of_run"] + 1),
+            reason=reason,
             run=row["run"],
             attempts_total=row["attempts_total"],
         ),
