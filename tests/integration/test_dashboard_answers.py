@@ -222,7 +222,7 @@ def test_a_job_that_was_deleted_before_its_end_has_a_page(
 ) -> None:
     status, page = _get(f"{url}/jobs/{_DELETED}", headers)
     assert status == 200
-    assert ", before it had ended; this is its history." in page
+    assert "It was deleted before it ended; it was last seen running." in page
     status, job = _get(f"{url}/api/v1/jobs/{_DELETED}", headers)
     assert status == 200
     assert job["state"] == "Deleted"
