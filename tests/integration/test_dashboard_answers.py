@@ -14,6 +14,8 @@ from tests.server import Server
 
 from bgjobs.dashboard.lists import PAGE_ROWS
 from bgjobs.dashboard.queries import MAX_ATTEMPTS
+from bgjobs.dashboard.states import STATES
+from bgjobs.domain.resource import TERMINAL_PHASES
 from bgjobs.mirror import rollups
 from bgjobs.mirror.migrate import upgrade
 from bgjobs.mirror.schema import (
@@ -31,10 +33,19 @@ from bgjobs.mirror.schema import (
 _ANSWERS_WITHIN_S = 60
 _JOBS = PAGE_ROWS + 5
 _CREATED = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - timedelta(hours=2)
-_UID, _OFTEN_TRIED, _DELETED = (f"{number:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11" for number in range(3))
 _TRIES = MAX_ATTEMPTS + 5
 _GROUP = "0123456789ab"
 _NOTHING = {column.name: 0 for column in ROLLUPS.columns}
+_STATES = [(state.name, *pair) for state in STATES.values() for pair in state.pairs]
+_OF_STATES = 1000
+"""Their first number."""
+
+
+def _uid(number: int) -> str:
+    return f"{number:08x}-3c1a-4e5f-9a06-3a1a2c9d0b11"
+
+
+_UID, _OFTEN_TRIED = _uid(0), _uid(1)
 
 
 @pytest.fixture(scope="module")
@@ -64,29 +75,13 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
         **of_class,
         **version,
     }
-    jobs = [
-        {
-            "uid": _UID.replace("0" * 8, f"{number:08x}"),
-            "namespace": "shop",
-            "name": f"mail-{number}",
-            "method": "handle",
-            "delay_seconds": 0,
-            "retries": 3,
-            "phase": "Failed",
-            "reason": "Error",
-            "message": "",
-            "run": 1,
-            "attempts_total": _TRIES if number == 1 else 1,
-            "created_at": _CREATED - timedelta(seconds=number),
-            "completed_at": _CREATED,
-            "deleted_at": None,
-            **of_class,
-            **version,
-        }
-        for number in range(_JOBS)
-    ]
-    midway = {"phase": "Deleted", "reason": "Running", "completed_at": None}
-    jobs[2] |= {**midway, "deleted_at": _CREATED}
+    jobs = [_job(number) for number in range(_JOBS)]
+    jobs[1]["attempts_total"] = _TRIES
+    for number, (state, phase, reason) in enumerate(_STATES, _OF_STATES):
+        job = _job(number) | {"class": "shop.States", "phase": phase, "reason": str(reason)}
+        job["completed_at"] = _CREATED if phase in map(str, TERMINAL_PHASES) else None
+        job["deleted_at"] = _CREATED if state == "Deleted" else None
+        jobs.append(job)
     return {
         META: [{"id": 1, "as_of": _CREATED, "written_at": _CREATED}],
         JOBS: jobs,
@@ -133,6 +128,28 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
                 "failed": 777,
             }
         ],
+    }
+
+
+def _job(number: int) -> dict[str, Any]:
+    return {
+        "uid": _uid(number),
+        "namespace": "shop",
+        "name": f"mail-{number}",
+        "class": "shop.Mail",
+        "method": "handle",
+        "priority": 1,
+        "delay_seconds": 0,
+        "retries": 3,
+        "phase": "Failed",
+        "reason": "Error",
+        "message": "",
+        "run": 1,
+        "attempts_total": 1,
+        "created_at": _CREATED - timedelta(seconds=number),
+        "completed_at": _CREATED,
+        "deleted_at": None,
+        "resource_version": "1",
     }
 
 
@@ -217,15 +234,11 @@ def test_a_page_says_that_a_job_has_more_attempts_than_it_shows(
     assert "the latest 1 of" not in page
 
 
-def test_a_job_that_was_deleted_before_its_end_has_a_page(
-    url: str, headers: dict[str, str]
-) -> None:
-    status, page = _get(f"{url}/jobs/{_DELETED}", headers)
-    assert status == 200
-    assert "It was deleted before it ended; it was last seen running." in page
-    status, job = _get(f"{url}/api/v1/jobs/{_DELETED}", headers)
-    assert status == 200
-    assert job["state"] == "Deleted"
+def test_a_job_of_every_state_has_a_page(url: str, headers: dict[str, str]) -> None:
+    for number, (state, *_) in enumerate(_STATES, _OF_STATES):
+        assert _get(f"{url}/jobs/{_uid(number)}", headers)[0] == 200, state
+        status, job = _get(f"{url}/api/v1/jobs/{_uid(number)}", headers)
+        assert (status, job["state"]) == (200, state)
 
 
 def test_error_groups_are_those_of_the_class_that_is_asked_for(
