@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import sqlalchemy as sa
@@ -239,10 +240,22 @@ def test_what_is_not_there_gets_a_clear_answer(
     assert "<script>" not in text.replace("<script src=", "")
 
 
-def test_a_form_of_another_site_is_refused(dashboard: Dashboard) -> None:
-    headers = {"Origin": "http://example.org", "Content-Type": "application/x-www-form-urlencoded"}
+@pytest.mark.parametrize("origin", ["http://example.org", "http://[", "null", ""])
+def test_a_form_of_another_site_is_refused(dashboard: Dashboard, origin: str) -> None:
+    headers = {"Origin": origin, "Content-Type": "application/x-www-form-urlencoded"}
     answer = urllib3.request("POST", f"{dashboard.url}/sign-in", body="token=x", headers=headers)
     assert answer.status == 403
+
+
+@pytest.mark.parametrize("target", ["//[", "//example.org", "/\\example.org", "http://[", "jobs"])
+def test_signing_in_leads_to_no_other_site(
+    server: Server, dashboard: Dashboard, target: str
+) -> None:
+    form = urlencode({"token": dashboards.token(server, _ADMIN), "next": target})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    sign_in_url = f"{dashboard.url}/sign-in"
+    answer = urllib3.request("POST", sign_in_url, body=form, headers=headers, redirect=False)
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
 
 
 def test_while_the_database_is_down_it_says_so_and_comes_back_by_itself(

@@ -90,7 +90,13 @@ def _rows() -> dict[sa.Table, list[dict[str, Any]]]:
                 "parameters": '{"warehouse": 7, "api_token": "s3cret"}',
                 "result": '{"rows": 2, "password": "s3cret"}',
                 **of_job,
-            }
+            },
+            {
+                "uid": _OFTEN_TRIED,
+                "parameters": "{}",
+                "result": "[" * 600 + "]" * 600,
+                **version,
+            },
         ],
         JOB_LABELS: [{"name": "customer", "value": "42", "created_at": _CREATED, **of_job}],
         ATTEMPTS: [
@@ -239,6 +245,11 @@ def test_a_job_of_every_state_has_a_page(url: str, headers: dict[str, str]) -> N
         assert _get(f"{url}/jobs/{_uid(number)}", headers)[0] == 200, state
         status, job = _get(f"{url}/api/v1/jobs/{_uid(number)}", headers)
         assert (status, job["state"]) == (200, state)
+
+
+def test_an_address_may_end_in_a_space(url: str, headers: dict[str, str]) -> None:
+    """Which makes no difference to the database."""
+    assert _get(f"{url}/errors/{_GROUP}%20", headers)[0] == 200
 
 
 def test_error_groups_are_those_of_the_class_that_is_asked_for(

@@ -87,6 +87,15 @@ def _seen(**more: Any) -> dict[str, Any]:
     }
 
 
+def test_what_is_nested_too_deep_is_not_followed() -> None:
+    deepest: Any = 1
+    for _ in range(64):
+        deepest = [deepest]
+    assert view.mask(deepest) == deepest
+    assert "nested too deep" in view.pretty(view.mask([{"token": 1, "deep": deepest}]))
+    assert "nested too deep" in view.read_json("[" * 100_000 + "]" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("row", "says", "minutes"),
     [

@@ -35,6 +35,9 @@ _ACTS = ("startRequests", "retryRequests", "cancelled", "cancelReason", "suspend
 _MAX_NAME = 253
 _STALE_AFTER = timedelta(seconds=30)
 _JSON_CHARACTERS = 120
+_MAX_LEVELS = 64
+"""The operator keeps no deeper result: one that is was written by hand."""
+_TOO_DEEP = "nested too deep to be shown"
 _ERROR_LINE = re.compile(
     r"(?:[\w.]*(?:Error|Exception|Exit|Interrupt)\b|.*\b(?:ERROR|CRITICAL|FATAL)\b)"
 )
@@ -182,14 +185,16 @@ def _still_to_write(pending: int) -> str:
 # One job.
 
 
-def mask(value: Any) -> Any:
+def mask(value: Any, levels: int = _MAX_LEVELS) -> Any:
     """Parameters, or a result, without the values whose key sounds secret."""
+    if levels == 0 and isinstance(value, dict | list):
+        return _TOO_DEEP
     if isinstance(value, dict):
         return {
-            key: MASKED if _SECRET.search(key) and each is not None else mask(each)
+            key: MASKED if _SECRET.search(key) and each is not None else mask(each, levels - 1)
             for key, each in value.items()
         }
-    return [mask(each) for each in value] if isinstance(value, list) else value
+    return [mask(each, levels - 1) for each in value] if isinstance(value, list) else value
 
 
 def read_json(text: str | None) -> Any:
@@ -198,6 +203,8 @@ def read_json(text: str | None) -> Any:
         return None if text is None else json.loads(text)
     except ValueError:
         return text
+    except RecursionError:
+        return _TOO_DEEP
 
 
 def pretty(value: Any) -> str:

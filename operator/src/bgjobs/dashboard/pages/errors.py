@@ -52,6 +52,7 @@ def errors(visit: Visited) -> Response:
 @router.get("/errors/{group}")
 def error(visit: Visited, group: str) -> Response:
     wanted = Filter.parse({"error": group})
+    group = wanted.error or ""
     chosen = choice(visit.request, ("period",))
     key, period = period_of(chosen)
     now = utc_now()
