@@ -73,6 +73,16 @@ class Jobs:
         sys.stderr.close()
         return self.leaves_a_thread()
 
+    def leaves_a_pool_of_processes(self):
+        from concurrent.futures import ProcessPoolExecutor
+        self.__class__.pool = ProcessPoolExecutor(1)
+        return self.pool.submit(abs, -3).result()
+
+    def leaves_a_process(self):
+        from multiprocessing import Process
+        Process(target=time.sleep, args=(600,), name="leftover").start()
+        return "done"
+
     def leaves_a_daemon(self):
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         return "done"
@@ -218,6 +228,8 @@ LATER = {"error", "retryAfterSeconds", "resources"}
         ("hostile.Jobs", "closes_stdout", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_thread", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_thread_and_closes_everything", "{}", 0, SUCCESS),
+        ("hostile.Jobs", "leaves_a_pool_of_processes", "{}", 0, SUCCESS),
+        ("hostile.Jobs", "leaves_a_process", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_daemon", "{}", 0, SUCCESS),
     ],
 )
@@ -406,8 +418,9 @@ def test_a_job_that_catches_the_cancellation_ends_with_its_own_code(image: Image
     assert (ended.exit_code, ended.message["result"]) == (0, "half of it")
 
 
-def test_threads_that_are_stopped_are_named(image: Image) -> None:
-    assert "did not join: leftover" in image.run("hostile.Jobs", "leaves_a_thread").log
+@pytest.mark.parametrize("method", ["leaves_a_thread", "leaves_a_process"])
+def test_threads_and_processes_that_are_stopped_are_named(image: Image, method: str) -> None:
+    assert "did not join: leftover" in image.run("hostile.Jobs", method).log
 
 
 def test_a_crash_leaves_its_stack_in_the_log(image: Image) -> None:

@@ -20,24 +20,40 @@ def prepare_output() -> None:
 def end(exit_code: int) -> None:
     """End the process with this code, whatever the job left behind.
 
-    The attempt is over when the method returns: threads that would hold the process up are not
-    waited for.
+    The attempt is over when the method returns: threads and processes that would hold this one up
+    are not waited for.
     """
     left = [
         thread.name
         for thread in threading.enumerate()
         if thread is not threading.main_thread() and not thread.daemon
     ]
+    left += _kill_processes()
     if left:
         # The job may have closed stderr.
         with contextlib.suppress(Exception):
-            print("Stopping threads that the method did not join:", *left, file=sys.stderr)
+            print("Stopping what the method did not join:", *left, file=sys.stderr)
     if not _flush() or left:
-        # Python's own end would exit with 120 for lost output, and wait for the threads.
+        # Python's own end would exit with 120 for lost output, and wait for the threads. What runs
+        # at exit would wait for the processes.
         atexit._run_exitfuncs()
         _flush()
         os._exit(exit_code)
     sys.exit(exit_code)
+
+
+def _kill_processes() -> list[str]:
+    """The names of those that multiprocessing would wait for. Its daemons it ends itself."""
+    if "multiprocessing" not in sys.modules:
+        return []
+    # It is there already: few jobs need it, and the others start without it.
+    import multiprocessing
+
+    left = [child for child in multiprocessing.active_children() if not child.daemon]
+    for child in left:
+        # SIGTERM would end in the handler that the child inherits.
+        child.kill()
+    return [child.name for child in left]
 
 
 def _flush() -> bool:
