@@ -55,7 +55,14 @@ class Script:
 
     @property
     def methods(self) -> str:
-        return " ".join("WATCH" if each.watch_seconds else each.method for each in self.asked)
+        return " ".join(
+            "WATCH" if each.watch_seconds else "LIST" if is_list(each) else each.method
+            for each in self.asked
+        )
+
+
+def is_list(request: Request) -> bool:
+    return request.method == "GET" and request.name is None
 
 
 def said(status: int, body: Any) -> Answer:
@@ -72,6 +79,10 @@ def job(phase: str = "Pending", uid: str = "u1", version: str = "1", **spec: obj
         "spec": {**_JOB.manifest["spec"], **spec},
         "status": {"phase": phase, "reason": "Queued", "message": "Waiting"},
     }
+
+
+def listed(*jobs: Any, version: str = "9") -> Answer:
+    return said(200, {"metadata": {"resourceVersion": version}, "items": jobs})
 
 
 def event(kind: str, body: Any) -> Answer:
@@ -165,20 +176,20 @@ def wait(script: Script, timeout_seconds: float | None = None) -> Any:
 
 def test_waiting_follows_the_changes_of_the_job() -> None:
     script = Script(
-        said(200, job()),
+        listed(job()),
         event("MODIFIED", job("Running", version="2")),
         event("MODIFIED", job("Succeeded", version="3")),
     )
     assert wait(script).phase is Phase.SUCCEEDED
-    assert script.methods == "GET WATCH WATCH"
-    assert [each.query.get("resourceVersion") for each in script.asked] == [None, "1", "2"]
+    assert script.methods == "LIST WATCH WATCH"
+    assert [each.query.get("resourceVersion") for each in script.asked] == [None, "9", "2"]
 
 
 def test_a_retry_that_no_operator_has_seen_yet_is_waited_for() -> None:
     again = job("Failed", retryRequests=1)
     done = job("Failed", retryRequests=1)
     done["status"]["observedRetryRequests"] = 1
-    assert wait(Script(said(200, again), event("MODIFIED", done))).phase is Phase.FAILED
+    assert wait(Script(listed(again), event("MODIFIED", done))).phase is Phase.FAILED
 
 
 @pytest.mark.parametrize(
@@ -193,26 +204,40 @@ def test_a_retry_that_no_operator_has_seen_yet_is_waited_for() -> None:
     ],
 )
 def test_when_a_watch_breaks_the_job_is_looked_up(broken: Answer | _Silence) -> None:
-    script = Script(said(200, job()), broken, said(200, job("Succeeded")))
+    script = Script(listed(job()), broken, listed(job("Succeeded")))
     assert wait(script).phase is Phase.SUCCEEDED
-    assert script.methods == "GET WATCH GET"
+    assert script.methods == "LIST WATCH LIST"
     assert script.asked[2].after_seconds > 0, "a watch that fails at once would be a tight loop"
 
 
+def test_a_watch_begins_at_what_the_server_has_not_at_the_last_change_of_the_job() -> None:
+    lost = event("ERROR", {"kind": "Status", "code": 410})
+    script = Script(
+        listed(job(version="1"), version="50"),
+        lost,
+        listed(job(version="1"), version="51"),
+        event("MODIFIED", job("Succeeded", version="52")),
+    )
+    assert wait(script).phase is Phase.SUCCEEDED
+    assert script.methods == "LIST WATCH LIST WATCH"
+    assert [each.query.get("resourceVersion") for each in script.asked] == [None, "50", None, "51"]
+    assert {each.query["fieldSelector"] for each in script.asked} == {f"metadata.name={_NAME}"}
+
+
 def test_a_job_deleted_as_it_finished_shows_its_last_state() -> None:
-    script = Script(said(200, job("Running")), event("DELETED", job("Succeeded")))
+    script = Script(listed(job("Running")), event("DELETED", job("Succeeded")))
     assert wait(script).phase is Phase.SUCCEEDED
 
 
-@pytest.mark.parametrize("there", [refused(404), said(200, job(uid="u2"))])
+@pytest.mark.parametrize("there", [listed(), listed(job(uid="u2"))])
 def test_a_job_deleted_unfinished_is_gone(there: Answer) -> None:
-    script = Script(said(200, job()), event("DELETED", job("Running")), there)
+    script = Script(listed(job()), event("DELETED", job("Running")), there)
     with pytest.raises(NoSuchJobError):
         wait(script)
 
 
 def test_the_time_to_wait_ends() -> None:
-    script = Script(said(200, job()), Answer(200, b""), said(200, job("Running")))
+    script = Script(listed(job()), Answer(200, b""), listed(job("Running")))
     with pytest.raises(NotFinishedError, match="still Running: Waiting"):
         wait(script, timeout_seconds=3)
     assert script.asked[1].watch_seconds == 2
@@ -227,9 +252,9 @@ def test_the_time_to_wait_ends_while_the_server_is_away() -> None:
 
 
 def test_a_server_that_is_away_is_waited_for_a_minute_and_not_for_ever() -> None:
-    script = Script(said(200, job()), *[NO_ANSWER] * 8, said(200, job("Succeeded")))
+    script = Script(listed(job()), *[NO_ANSWER] * 8, listed(job("Succeeded")))
     assert wait(script).phase is Phase.SUCCEEDED
-    script = Script(said(200, job()))
+    script = Script(listed(job()))
     with pytest.raises(UnreachableError):
         wait(script)
     assert 60 < script.now() < 70

@@ -57,9 +57,13 @@ class Inline:
             return Answer(200, b"")
         if request.method == "POST" and request.body is not None:
             return self._create(namespace, request.body)
-        job = self.jobs.get((namespace, request.name or ""))
+        name = request.name or request.query["fieldSelector"].removeprefix("metadata.name=")
+        job = self.jobs.get((namespace, name))
+        if request.name is None:
+            items = [] if job is None else [job]
+            return _answer(200, {"metadata": {"resourceVersion": ""}, "items": items})
         if job is None:
-            return _refused(404, f'backgroundjobs.bgjobs.dev "{request.name}" not found')
+            return _refused(404, f'backgroundjobs.bgjobs.dev "{name}" not found')
         if request.body is not None:
             return self._patch(job, request.body["spec"])
         return _answer(200, job)

@@ -109,34 +109,26 @@ def _require_same(there: Object, submission: Submission) -> None:
         )
 
 
-def get(
-    target: Target,
-    *,
-    tries: int = _TRIES,
-    after_seconds: float = 0.0,
-    within_seconds: float | None = None,
-) -> Operation[Object]:
+def get(target: Target) -> Operation[Object]:
     """Raises NoSuchJobError, also where another job than that of the uid has the name by now."""
-    request = Request(
-        method="GET",
-        namespace=target.namespace,
-        name=target.name,
-        after_seconds=after_seconds,
-        within_seconds=within_seconds,
-    )
+    request = Request(method="GET", namespace=target.namespace, name=target.name)
     try:
-        job = yield from _asked(request, tries)
+        job = yield from _asked(request)
     except RefusedError as refused:
         if refused.status != 404:
             raise
         raise NoSuchJobError(
             f"There is no BackgroundJob {target.name}: not yet, or no longer ({refused})."
         ) from None
+    _require_meant(job, target)
+    return job
+
+
+def _require_meant(job: Object, target: Target) -> None:
     if target.uid not in (None, job["metadata"]["uid"]):
         raise NoSuchJobError(
             f"The BackgroundJob {target.name} is gone, and another one has its name."
         )
-    return job
 
 
 def wait(
@@ -154,14 +146,16 @@ def wait(
         try:
             if job is None:
                 left = max(deadline - now(), _SHORTEST_TIMEOUT_SECONDS)
-                job = yield from get(target, tries=1, after_seconds=pause, within_seconds=left)
+                job, version = yield from _listed(target, pause, left)
                 target = replace(target, uid=job["metadata"]["uid"])
             answered, pause = now(), _FIRST_PAUSE_SECONDS
             if (state := state_of(job)).is_finished:
                 return state
             if (left := deadline - now()) <= 0:
                 raise NotFinishedError(f"{target.name} is still {state.phase}: {state.message}")
-            job = yield from _change(target, job, min(left, _WATCH_SECONDS))
+            job = yield from _change(target, version, min(left, _WATCH_SECONDS))
+            if job is not None:
+                version = job["metadata"]["resourceVersion"]
         except UnreachableError as error:
             job, pause = None, min(2 * pause + _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             if now() >= deadline:
@@ -170,15 +164,41 @@ def wait(
                 raise
 
 
-def _change(target: Target, job: Object, within_seconds: float) -> Operation[Object | None]:
-    """The job once it has changed; None where that is to be looked up."""
+def _listed(
+    target: Target, after_seconds: float, within_seconds: float
+) -> Operation[tuple[Object, str]]:
+    """The job, and the version to watch it from.
+
+    That is the list's: the API server may no longer have what came after the job's own.
+    """
+    request = Request(
+        method="GET",
+        namespace=target.namespace,
+        query=_only(target),
+        after_seconds=after_seconds,
+        within_seconds=within_seconds,
+    )
+    found = yield from _asked(request, tries=1)
+    if not found["items"]:
+        raise NoSuchJobError(f"There is no BackgroundJob {target.name}: not yet, or no longer.")
+    (job,) = found["items"]
+    _require_meant(job, target)
+    return job, found["metadata"]["resourceVersion"]
+
+
+def _only(target: Target) -> dict[str, str]:
+    return {"fieldSelector": f"metadata.name={target.name}"}
+
+
+def _change(target: Target, version: str, within_seconds: float) -> Operation[Object | None]:
+    """The job once it has changed after that version; None where that is to be looked up."""
     answer = yield Request(
         method="GET",
         namespace=target.namespace,
         query={
+            **_only(target),
             "watch": "true",
-            "fieldSelector": f"metadata.name={target.name}",
-            "resourceVersion": job["metadata"]["resourceVersion"],
+            "resourceVersion": version,
             "timeoutSeconds": str(math.ceil(within_seconds)),
         },
         watch_seconds=within_seconds,
