@@ -8,8 +8,14 @@ from bgjobs_runner import Context, PermanentFailure, job
 BEGUN, GO_ON = Event(), Event()
 
 
+class NoSuchWarehouse(PermanentFailure):
+    pass
+
+
 @job
 class SyncStock:
+    halls = 3
+
     def handle(self, warehouse: int, context: Context, key: str = "") -> dict[str, object]:
         if warehouse < 0:
             raise PermanentFailure(f"there is no warehouse {warehouse}")
@@ -20,6 +26,18 @@ class SyncStock:
 
     def leave(self) -> None:
         sys.exit(3)
+
+    def give_up(self) -> None:
+        raise NoSuchWarehouse("there is no warehouse 8")
+
+    def open(self) -> object:
+        return object()
+
+    def name(self) -> str:
+        return "\ud800"
+
+    def _recount(self) -> None:
+        """It is no job's."""
 
     def list_all(self) -> str:
         return "x" * 4000
@@ -37,3 +55,8 @@ class SyncStock:
 class Unmarked:
     def handle(self) -> None:
         """It does not opt in."""
+
+
+@job
+class SyncShop(SyncStock):
+    """It defines no method itself."""

@@ -51,16 +51,26 @@ def test_a_failure_is_the_jobs_and_not_the_dispatchers(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("class_", "method", "says"),
+    ("class_", "method", "reason", "says"),
     [
-        ("tests.unit.shop.SyncStock", "leave", "SystemExit: 3"),
-        ("tests.unit.shop.Unmarked", "handle", "does not opt in"),
-        ("shop.jobs.Elsewhere", "handle", "cannot be imported here"),
+        ("tests.unit.shop.SyncStock", "leave", "Error", "SystemExit: 3"),
+        ("tests.unit.shop.SyncStock", "give_up", "PermanentFailure", "NoSuchWarehouse: there is"),
+        ("tests.unit.shop.SyncStock", "open", "PermanentFailure", "JSON cannot carry: Object of"),
+        ("tests.unit.shop.SyncStock", "name", "PermanentFailure", "JSON cannot carry: 'utf-8'"),
+        ("tests.unit.shop.SyncStock", "_recount", "NotInImage", "SyncStock._recount is private"),
+        ("tests.unit.shop.SyncStock", "halls", "NotInImage", "SyncStock.halls is no method"),
+        ("tests.unit.shop.SyncShop", "count", "NotInImage", "SyncShop defines no method count"),
+        ("tests.unit.shop.Unmarked", "handle", "NotInImage", "does not opt in"),
+        ("shop.jobs.Elsewhere", "handle", "Error", "cannot be imported here"),
     ],
 )
-def test_what_would_fail_in_a_pod_fails_here(class_: str, method: str, says: str) -> None:
-    with inline(), pytest.raises(JobFailedError, match=says):
-        dispatch(class_, method=method).result()
+def test_what_would_fail_in_a_pod_fails_here_alike(
+    class_: str, method: str, reason: str, says: str
+) -> None:
+    parameters = {"shelves": [1]} if method == "count" else {}
+    with inline(), pytest.raises(JobFailedError, match=says) as failed:
+        dispatch(class_, method=method, parameters=parameters).result()
+    assert failed.value.reason == reason
 
 
 def test_a_result_that_would_not_be_kept_is_not_had_here_either() -> None:

@@ -24,11 +24,22 @@ _NAMESPACE = "inline"
 _MAX_RESULT_BYTES = 3 * 1024
 
 _REASONS = {
-    "bgjobs_runner.PermanentFailure": Reason.PERMANENT_FAILURE,
-    "bgjobs_runner.BadParameters": Reason.BAD_PARAMETERS,
     "bgjobs_runner.Refused": Reason.NOT_IN_IMAGE,
+    "bgjobs_runner.BadParameters": Reason.BAD_PARAMETERS,
+    "bgjobs_runner.PermanentFailure": Reason.PERMANENT_FAILURE,
+    f"{__name__}.Refused": Reason.NOT_IN_IMAGE,
+    f"{__name__}.ResultNotJson": Reason.PERMANENT_FAILURE,
 }
-"""By an exception's full name, as the contract has it (job-image/CONTRACT.md)."""
+"""By the full name of an exception or one of its bases, as the contract has it
+(job-image/CONTRACT.md)."""
+
+
+class Refused(Exception):  # noqa: N818 - the runner's name for it
+    """This class or method may not run."""
+
+
+class ResultNotJson(Exception):  # noqa: N818 - as above
+    """The method returned what cannot be kept."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +141,17 @@ def _perform(job: Object, run: int) -> Object:
         result = function(**arguments)
         if inspect.iscoroutine(result):
             result = _awaited(result)
-        kept = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        kept = _encoded(result)
     except (Exception, SystemExit) as error:
         traceback.print_exception(error)
-        kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-        reason = _REASONS.get(kind, Reason.ERROR)
-        return {"phase": Phase.FAILED, "reason": reason, "message": f"{kind}: {error}"}
-    size = len(kept.encode())
-    is_kept = size <= _MAX_RESULT_BYTES
+        kind = _full_name(type(error)).removeprefix("builtins.")
+        return {"phase": Phase.FAILED, "reason": _reason(error), "message": f"{kind}: {error}"}
+    is_kept = len(kept) <= _MAX_RESULT_BYTES
     return {
         "phase": Phase.SUCCEEDED,
         "reason": Reason.SUCCEEDED,
         "message": "",
-        "result": json.loads(kept) if is_kept else {"truncated": True, "bytes": size},
+        "result": json.loads(kept) if is_kept else {"truncated": True, "bytes": len(kept)},
     }
 
 
@@ -151,9 +160,34 @@ def _method(class_: str, method: str) -> Callable[..., Any]:
     if cls is None:
         raise LookupError(f"{class_} cannot be imported here, so it cannot run inline")
     if "__bgjob__" not in vars(cls):
-        raise LookupError(f"{class_} does not opt in: put @bgjobs_runner.job above it")
+        raise Refused(f"{class_} does not opt in: put @bgjobs_runner.job above it")
+    if method.startswith("_"):
+        raise Refused(f"{class_}.{method} is private: only public methods can run")
+    if method not in vars(cls):
+        raise Refused(f"{class_} defines no method {method} (inherited ones do not count)")
+    if not callable(found := getattr(cls, method)) or isinstance(found, type):
+        raise Refused(f"{class_}.{method} is no method")
     function: Callable[..., Any] = getattr(cls(), method)
     return function
+
+
+def _encoded(result: object) -> bytes:
+    try:
+        text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJson(
+            f"the method returned something that JSON cannot carry: {error}"
+        ) from None
+
+
+def _reason(error: BaseException) -> Reason:
+    names = {_full_name(kind) for kind in type(error).__mro__}
+    return next((reason for name, reason in _REASONS.items() if name in names), Reason.ERROR)
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _awaited(coroutine: Coroutine[Any, Any, object]) -> object:
