@@ -134,7 +134,7 @@ def _carried(hint: object, *, returned: bool = False) -> bool:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return all(_encodes(value) for value in arguments)
-    if origin in _OBJECTS and not returned and arguments[0] not in _ANY_KEY:
+    if origin in _OBJECTS and not returned and arguments and arguments[0] not in _ANY_KEY:
         return False
     if origin in (typing.Union, UnionType) or (origin is not None and origin in _PLAIN):
         return all(_carried(argument, returned=returned) for argument in arguments)
