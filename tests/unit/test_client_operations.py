@@ -152,6 +152,22 @@ def test_a_busy_server_says_when_to_ask_again(retry_after: str | None, want: flo
             True,
             id="a policy",
         ),
+        pytest.param(
+            refused(
+                403,
+                "x",
+                causes=[
+                    {
+                        "reason": "NamespaceTerminating",
+                        "message": "namespace shop is being terminated",
+                        "field": "metadata.namespace",
+                    }
+                ],
+            ),
+            "namespace shop is being terminated",
+            False,
+            id="a namespace that ends",
+        ),
         pytest.param(refused(403, "may not create"), "may not create", False, id="a right"),
         pytest.param(Answer(404, b"404 page not found\n"), "install bgjobs", False, id="no CRD"),
         pytest.param(Answer(500, b""), "HTTP 500", False, id="silent"),

@@ -305,8 +305,9 @@ def _refusal(answer: Answer) -> RefusedError:
     said = (status or {}).get("message") or answer.body.decode(errors="replace")[:200]
     if answer.status == 404 and status is None:
         said = "this cluster has no BackgroundJobs: install bgjobs first"
-    # Rights and quotas are granted without a change of the job; what a policy denies is not.
-    is_final = answer.status in _FINAL or (answer.status == 403 and bool(causes))
+    # Rights, quotas and namespaces come without a change of the job; what a policy denies does not.
+    is_denied = bool(causes) and not refusals.is_of_ending_namespace(status)
+    is_final = answer.status in _FINAL or (answer.status == 403 and is_denied)
     message = "; ".join(causes) or " ".join(str(said).split()) or f"HTTP {answer.status}"
     return RefusedError(answer.status, message, is_final=is_final)
 

@@ -26,11 +26,20 @@ def status_object(body: str | bytes | None) -> Object | None:
 def causes(status: Object | None) -> list[str]:
     """What is wrong with which field; nothing where it is a matter of rights."""
     found = []
-    details = (status or {}).get("details") or {}
-    for cause in details.get("causes") or ():
+    for cause in _causes(status):
         field, text = cause.get("field", ""), " ".join(str(cause.get("message", "")).split())
         if text and _UNCHECKED not in text:
             said = _NOISE.sub("", text)
             is_named = not field.startswith(("spec", "metadata")) or said.startswith(field)
             found.append(said if is_named else f"{field}: {said}")
     return list(dict.fromkeys(found))
+
+
+def is_of_ending_namespace(status: Object | None) -> bool:
+    """Whether nothing can be created since the namespace is being deleted."""
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status))
+
+
+def _causes(status: Object | None) -> list[Object]:
+    details = (status or {}).get("details") or {}
+    return details.get("causes") or []
