@@ -216,14 +216,20 @@ def test_a_state_from_before_the_restore_is_not_written(engine: sa.Engine) -> No
 
 
 def ended(
-    number: int, outcome: AttemptOutcome, waited: float, ran: float, peak: int, **error: Any
+    number: int,
+    outcome: AttemptOutcome,
+    waited: float,
+    ran: float,
+    peak: int,
+    limit: int = 200,
+    **error: Any,
 ) -> Any:
     start = NOW + timedelta(seconds=waited)
     return msgspec.structs.replace(
         attempt(outcome, number=number, finish=start + seconds(ran)),
         due_time=NOW,
         start=start,
-        resources=Resources(peak_memory_bytes=peak, cpu_seconds=0.5, memory_limit_bytes=200),
+        resources=Resources(peak_memory_bytes=peak, cpu_seconds=0.5, memory_limit_bytes=limit),
         error=AttemptError(**error) if error else None,
     )
 
@@ -284,6 +290,16 @@ def test_rollups_of_an_hour_are_what_those_of_its_buckets_add_up_to(engine: sa.E
         (datetime(2030, 1, 31, 12, 0), 3, 3, 20, 1, 1),
         (datetime(2030, 1, 31, 13, 0), 1, 1, 30, 0, 1),
     ]
+
+
+def test_memory_is_no_share_of_a_limit_of_zero(engine: sa.Engine) -> None:
+    """MySQL fails an INSERT that divides by it, and with it all that the mirror says of itself."""
+    unlimited = ended(1, AttemptOutcome.FAILED, 1, 1, 150, limit=0)
+    limited = ended(2, AttemptOutcome.SUCCEEDED, 1, 1, 100)
+    write(engine, background_job(Status(attempts=(unlimited, limited), phase=Phase.SUCCEEDED)))
+    MirrorWriter(engine).tend()
+    names = ("attempts", "peak_memory_bytes", "memory_share")
+    assert read(engine, ROLLUPS, *names) == [(2, 150, 0.5)]
 
 
 @pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.CANCELLED])

@@ -79,7 +79,7 @@ def _insert(table: sa.Table, keys: Sequence[str], *sums: sa.Label[Any]) -> sa.In
 def _rollups() -> sa.Insert:
     attempt, total = ATTEMPTS.c, sa.func.sum
     failed = (AttemptOutcome.FAILED, AttemptOutcome.JOB_DELETED)
-    share = attempt.peak_memory_bytes * 1.0 / attempt.memory_limit_bytes
+    share = attempt.peak_memory_bytes * 1.0 / sa.func.nullif(attempt.memory_limit_bytes, 0)
     return _insert(
         ROLLUPS,
         ("class", "priority"),
