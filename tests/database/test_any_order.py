@@ -23,6 +23,8 @@ _COMPARED = [
     table for table in METADATA.sorted_tables if table is not META and table is not STALE_BUCKETS
 ]
 _EXAMPLES = 20
+_KEPT = 2
+"""Attempts, of which a status drops the others."""
 
 
 def lives() -> list[BackgroundJob]:
@@ -38,12 +40,13 @@ def lives() -> list[BackgroundJob]:
                 )
                 for n in range(1, number + 1)
             )[: 3 + place]
-            done = len(attempts) == 3 + place
+            total = len(attempts)
+            done = total == 3 + place
             status = Status(
                 phase=Phase.SUCCEEDED if done else Phase.RETRYING,
                 reason=Reason.SUCCEEDED if done else Reason.BACKING_OFF,
-                attempts=attempts,
-                attempts_total=len(attempts),
+                attempts=attempts[-_KEPT:],
+                attempts_total=total,
                 result={"version": version},
             )
             job = background_job(

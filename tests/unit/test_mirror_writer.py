@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from tests.server import wait_until
-from tests.unit.builders import NOW, UID, background_job, seconds
+from tests.unit.builders import NOW, UID, attempt, background_job, seconds
 
 from bgjobs.domain.resource import BackgroundJob, Phase, Status, Who
 from bgjobs.mirror import writer as mirror_writer
 from bgjobs.mirror.migrate import upgrade
-from bgjobs.mirror.schema import ACTIONS, JOB_DETAILS, JOBS
+from bgjobs.mirror.schema import ACTIONS, ATTEMPTS, JOB_DETAILS, JOBS
 from bgjobs.mirror.statements import guarded_upsert
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -339,6 +339,45 @@ def test_an_action_is_written_though_a_newer_state_has_replaced_its_own(
     write(engine, cancelled, retried)
     did = {(row.action, row.by_user, row.at.second) for row in rows(engine, ACTIONS)}
     assert did == {("cancelled", "ann", 0), ("retried", "bob", 1)}
+
+
+def tried(number: int, finish: datetime = NOW) -> BackgroundJob:
+    """A job after so many attempts, of which its status has the latest ten."""
+    numbers = range(max(1, number - 9), number + 1)
+    attempts = tuple(attempt(number=n, finish=finish) for n in numbers)
+    return background_job(Status(attempts=attempts), resource_version=str(100 + number))
+
+
+@pytest.mark.parametrize("reordered", [0, 1, 20])
+def test_attempts_are_written_though_a_newer_state_that_lacks_them_has_replaced_theirs(
+    engine: sa.Engine, reordered: int
+) -> None:
+    states = [tried(number) for number in range(31)]
+    write(engine, *states[reordered:], *states[:reordered])
+    assert {row.attempt for row in rows(engine, ATTEMPTS)} == {*range(1, 31)}
+
+
+def test_attempts_that_cannot_be_written_take_bounded_memory(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_writer, "_MOST_EARLIER_ATTEMPTS", 3)
+    writer = MirrorWriter(engine)
+    for number in range(31):
+        writer.put(tried(number), NOW)
+    writer.write_oldest()
+    written = {1, 2, 3, *range(21, 31)}
+    assert {row.attempt for row in rows(engine, ATTEMPTS)} == written
+    for number in range(31, 61):  # there is room again
+        writer.put(tried(number), NOW)
+    writer.write_oldest()
+    written |= {22, 23, 24, *range(51, 61)}
+    assert {row.attempt for row in rows(engine, ATTEMPTS)} == written
+
+
+def test_an_attempt_that_fits_no_row_holds_up_no_newer_state(engine: sa.Engine) -> None:
+    beyond_utc = datetime.fromisoformat("9999-12-31T23:59:59-14:00")
+    write(engine, tried(1, finish=beyond_utc), tried(20))
+    assert [row.attempt for row in rows(engine, ATTEMPTS)] == [*range(11, 21)]
 
 
 def test_on_mysql_the_guard_is_assigned_last() -> None:

@@ -73,12 +73,15 @@ def label_rows(job: BackgroundJob) -> list[dict[str, Any]]:
     ]
 
 
-def attempt_rows(job: BackgroundJob) -> list[dict[str, Any]]:
-    """Of the attempts that the status still has."""
+def attempt_rows(job: BackgroundJob, newer: BackgroundJob | None = None) -> list[dict[str, Any]]:
+    """Of the attempts that the status still has, and that of a newer state does not."""
     attempts = job.status.attempts
+    others = newer.status.attempts if newer else ()
+    had = {(attempt.run, attempt.attempt) for attempt in others}
     return [
         _attempt_row(job, attempt, after)
         for attempt, after in zip(attempts, (*attempts[1:], None), strict=False)
+        if (attempt.run, attempt.attempt) not in had
     ]
 
 

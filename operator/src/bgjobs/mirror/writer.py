@@ -36,6 +36,8 @@ _GATHERED_FOR_SECONDS = 0.4
 _LONGEST_PAUSE_SECONDS = 15.0
 _MOST_WAITING = 10_000
 """Jobs, and as many deletions, that wait to be written: some 40 MB, as jobs usually are."""
+_MOST_EARLIER_ATTEMPTS = 20_000
+"""That wait to be written though no state has them any more: some 2 KB each."""
 _MOST_LOG_TAILS = 1000
 """That wait to be written, of 16 KiB at most."""
 _TENDED_EVERY_SECONDS = 5.0
@@ -50,6 +52,8 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 Actions = dict[tuple[str, int], dict[str, Any]]
 """Rows by action and ordinal."""
+Attempts = dict[tuple[int, int, str], dict[str, Any]]
+"""Rows by run, attempt and resourceVersion."""
 AttemptKey = tuple[str, int, int]
 """The uid of the BackgroundJob, run and attempt."""
 Version = tuple[int, int]
@@ -66,6 +70,8 @@ class _Job(NamedTuple):
     seen_at: datetime
     earlier_actions: Actions
     """Of states that a newer one has replaced."""
+    earlier_attempts: Attempts
+    """Of such states, too: a status has only its latest ones."""
 
 
 class _Batch(NamedTuple):
@@ -102,8 +108,9 @@ class LiveRows(NamedTuple):
 class MirrorWriter:
     """The latest state of each BackgroundJob that is still to be written, and its writer.
 
-    A newer state takes the place of an older one that was not yet written; who did what is kept
-    of both. Memory is bounded: what comes while 10,000 wait is missing until a sweep brings it.
+    A newer state takes the place of an older one that was not yet written; who did what, and the
+    attempts, are kept of both. Memory is bounded: what comes while 10,000 wait is missing until a
+    sweep brings it, but for attempts that no status has by then.
     """
 
     def __init__(self, engine: sa.Engine, history: timedelta | None = None) -> None:
@@ -115,6 +122,8 @@ class MirrorWriter:
         self._jobs: dict[str, _Unwritten[_Job]] = {}
         self._deleted: dict[str, _Unwritten[datetime]] = {}
         self._log_tails: dict[AttemptKey, bytes] = {}
+        self._earlier_attempts = 0
+        """Of all jobs."""
         self._epoch: int | None = None
         self._swept: dict[str, Any] = {}
         self._missing_since: float | None = None
@@ -174,14 +183,18 @@ class MirrorWriter:
             if known is None and len(self._jobs) >= _MOST_WAITING:
                 self.missed()
                 return
-            since, actions = time.monotonic(), {}
+            since, actions, attempts = time.monotonic(), {}, {}
             if known is not None:
                 older, newer = known.value.state, job
                 if older.metadata.version > newer.metadata.version:
                     older, newer = newer, older
                 since, job = known.since, newer
                 actions = known.value.earlier_actions | _actions(older, now)
-            self._jobs[uid] = _Unwritten(_Job(job, now, actions), since)
+                room = _MOST_EARLIER_ATTEMPTS - self._earlier_attempts
+                dropped = itertools.islice(_attempts(older, newer).items(), max(0, room))
+                attempts = known.value.earlier_attempts | dict(dropped)
+                self._earlier_attempts += len(attempts) - len(known.value.earlier_attempts)
+            self._jobs[uid] = _Unwritten(_Job(job, now, actions, attempts), since)
             self._changed.notify()
 
     def deleted(self, uid: str, when: datetime) -> None:
@@ -232,6 +245,7 @@ class MirrorWriter:
         logger.warning("the API server was restored from a backup; the mirror follows it")
         with self._changed:
             self._jobs.clear()
+            self._earlier_attempts = 0
             self._deleted.clear()
             self._epoch = self._swept["epoch"] = rows.epoch + 1
         return rows._replace(epoch=rows.epoch + 1, newest_list=0)
@@ -340,6 +354,8 @@ class MirrorWriter:
                 entry = self._jobs.pop(uid, written)
                 if entry is not written:
                     self._jobs[uid] = entry._replace(since=time.monotonic())
+            left = (entry.value.earlier_attempts for entry in self._jobs.values())
+            self._earlier_attempts = sum(map(len, left))
             for uid in batch.deleted:
                 self._deleted.pop(uid, None)
             for attempt, log in batch.log_tails.items():
@@ -385,7 +401,11 @@ class MirrorWriter:
             for row in (job.earlier_actions | _actions(job.state, job.seen_at)).values()
         ]
         labels = [row for state in states for row in rows.label_rows(state)]
-        attempts = [row for state in states for row in rows.attempt_rows(state)]
+        attempts = [
+            row
+            for job in jobs
+            for row in (*job.earlier_attempts.values(), *rows.attempt_rows(job.state))
+        ]
         buckets = {rollups.bucket_of(row["finished_at"]) for row in attempts}
         with self._engine.begin() as connection:
             epoch = {"epoch": self._known_epoch(connection)}
@@ -420,3 +440,12 @@ _OLD_LABELS = sa.delete(JOB_LABELS).where(
 
 def _actions(job: BackgroundJob, now: datetime) -> Actions:
     return {(row["action"], row["ordinal"]): row for row in rows.action_rows(job, now)}
+
+
+def _attempts(job: BackgroundJob, newer: BackgroundJob) -> Attempts:
+    """Those that the newer state has dropped; none where there is one that fits no row."""
+    try:
+        dropped = rows.attempt_rows(job, newer)
+    except _UNWRITABLE:
+        return {}
+    return {(row["run"], row["attempt"], row["resource_version"]): row for row in dropped}
