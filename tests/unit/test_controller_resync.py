@@ -416,6 +416,17 @@ async def test_a_sweep_that_breaks_off_ends_nothing(scene: Scene, engine: sa.Eng
         await scene.resync.background_jobs()
     scene.mirror.write_oldest()
     assert there(engine) == {"on the next page": True, UID: True}
+    assert scene.mirror.needs_sweep
+
+
+async def test_a_mirror_is_complete_though_a_deletion_fails_after_the_sweep(scene: Scene) -> None:
+    for number in range(4):  # of which two are kept
+        scene.put_finished(f"job-{number}", NOW - seconds(100 - number))
+    scene.api.kept = {paths.background_job("shop", "job-0"): 500}
+    scene.mirror.missed()
+    with pytest.raises(ApiError):
+        await scene.resync.background_jobs()
+    assert not scene.mirror.needs_sweep
 
 
 async def test_while_the_database_is_away_the_sweep_puts_nothing_into_memory(
@@ -450,6 +461,7 @@ async def test_a_sweep_breaks_off_where_the_mirror_takes_nothing(
     monkeypatch.setattr(resync, "_LOOKS_FOR_ROOM", 1)
     with pytest.raises(TimeoutError):
         await scene.resync.background_jobs()
+    assert scene.mirror.needs_sweep
 
 
 def there(engine: sa.Engine) -> dict[str, bool]:

@@ -203,6 +203,16 @@ def test_deletions_that_find_no_room_take_another_sweep(full: MirrorWriter) -> N
     assert full.needs_sweep
 
 
+def test_who_leads_anew_is_behind_until_a_sweep_has_compared(engine: sa.Engine) -> None:
+    """What was deleted or has succeeded meanwhile looks as it did before."""
+    writer = MirrorWriter(engine)
+    writer.lead()
+    assert writer.lag_seconds > 0
+    writer.live_rows()
+    writer.end_sweep(100, NOW)
+    assert writer.lag_seconds == 0
+
+
 class Connections:
     """Holds up or fails the connections of an engine."""
 

@@ -24,7 +24,7 @@ from bgjobs.domain.retention import (
     surplus,
 )
 from bgjobs.kube import labels, paths, reading
-from bgjobs.kube.api import Api, ApiError, delete_options
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.writer import LiveRows, MirrorWriter
 
@@ -48,6 +48,16 @@ class _Dispensable(NamedTuple):
     namespace: str
     owner_name: str
     owner_uid: str
+
+
+class _Swept(NamedTuple):
+    """What a list of all BackgroundJobs has told."""
+
+    finished: list[tuple[datetime, Metadata]]
+    expired: list[Metadata]
+    """Those whose last state the mirror holds."""
+    failure: Exception | None
+    """Why the mirror was not compared."""
 
 
 class Resync:
@@ -180,10 +190,30 @@ class Resync:
     async def background_jobs(self) -> None:
         """Brings the mirror to what there is, and deletes what has stayed its time.
 
+        A BackgroundJob is deleted only once the mirror holds its last state, except for the
+        oldest finished ones where there are too many.
+        """
+        try:
+            swept = await self._compare()
+        except REQUEST_ERRORS:
+            self._mirror.missed()
+            raise
+        refused: dict[str, ApiError] = {}
+        for metadata in surplus(swept.finished, self._retention):
+            if await self._delete_job(metadata, refused):
+                metrics.DELETED_ABOVE_LIMIT.inc()
+        for metadata in swept.expired:
+            await self._delete_job(metadata, refused)
+        _warn_of(refused)
+        if swept.failure is not None:
+            raise swept.failure
+
+    async def _compare(self) -> _Swept:
+        """Lists every BackgroundJob, and brings the mirror to that.
+
         What the mirror lacks is only known once its rows can be read: until then nothing is put.
         A row that was there before the list outlived its BackgroundJob if that is not
-        listed. A BackgroundJob is deleted only once the mirror holds its last state,
-        except for the oldest finished ones where there are too many.
+        listed.
         """
         began = self._now()
         rows, failure = await self._rows()
@@ -200,8 +230,7 @@ class Resync:
                 continue
             if rows and rows.is_ahead_of(job.metadata):
                 self._mirror.begin_epoch(rows)
-                await self.background_jobs()
-                return
+                return await self._compare()
             if rows and not rows.has(job.metadata):
                 if await self._mirror_has_room():
                     self._mirror.put(job, self._now())
@@ -218,27 +247,20 @@ class Resync:
             if uid not in watched and job and job.metadata.version <= version:
                 self._views.doubt(uid, Doubt.JOB)
                 self._queue.add(uid)
-        refused: dict[str, ApiError] = {}
-        for metadata in surplus(finished, self._retention):
-            if await self._delete_job(metadata, refused):
-                metrics.DELETED_ABOVE_LIMIT.inc()
         if rows:
             for uid in rows.versions.keys() - listed:
                 self._mirror.deleted(uid, self._now())
             self._mirror.end_sweep(version, began)
-            for metadata in expired:
-                if rows.has(metadata):
-                    await self._delete_job(metadata, refused)
-        _warn_of(refused)
-        if failure is not None:
-            raise failure
+        else:
+            self._mirror.missed()
+        kept = [metadata for metadata in expired if rows and rows.has(metadata)]
+        return _Swept(finished, kept, failure)
 
     async def _rows(self) -> tuple[LiveRows | None, Exception | None]:
         """The mirror's rows, or why they cannot be read: that is to hold up nothing else."""
         try:
             return await asyncio.to_thread(self._mirror.live_rows), None
         except SQLAlchemyError as error:
-            self._mirror.missed()
             return None, error
 
     async def _mirror_has_room(self) -> bool:

@@ -139,7 +139,11 @@ class MirrorWriter:
         self._thread.start()
 
     def lead(self) -> None:
-        """From here on it says how far the mirror is, and computes and purges."""
+        """From here on it says how far the mirror is, and computes and purges.
+
+        Until a sweep has compared them the rows may lack what became of jobs before.
+        """
+        self.missed()
         with self._changed:
             self._leads = True
             self._changed.notify()
