@@ -1,6 +1,6 @@
 """What the writer makes of BackgroundJobs in a real database."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -339,6 +339,19 @@ def test_what_is_gone_long_enough_is_purged_a_part_at_a_time(engine: sa.Engine) 
     writer.tend()
     assert read(engine, JOBS, "uid") == ["gone of late", "live"]
     assert read(engine, ATTEMPTS, "uid") == []
+
+
+def test_history_lasts_as_long_by_the_clock_of_the_api_server(engine: sa.Engine) -> None:
+    """By that of a node which is years ahead, all of it would be over."""
+    now = datetime(2000, 1, 3, tzinfo=UTC)
+    writer = MirrorWriter(engine, history=timedelta(days=1), now=lambda: now)
+    for uid, hours in (("gone for long", 25), ("gone of late", 23)):
+        writer.put(background_job(uid=uid), NOW)
+        writer.deleted(uid, now - timedelta(hours=hours))
+    writer.write_oldest()
+    writer.tend()
+    assert read(engine, JOBS, "uid") == ["gone of late"]
+    assert read(engine, META, "as_of", "written_at") == [(datetime(2000, 1, 3),) * 2]
 
 
 def test_without_a_limit_nothing_is_purged(engine: sa.Engine) -> None:

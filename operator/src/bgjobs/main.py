@@ -106,7 +106,7 @@ async def _run(settings: Settings, database: sa.Engine) -> int:
             logger.error("the API server cannot be reached: %s", in_words(error))
             return 1
         history = timedelta(days=settings.history_days) if settings.history_days else None
-        mirror = MirrorWriter(database, history)
+        mirror = MirrorWriter(database, history, clock.now)
         mirror.start()
         try:
             await _operate(settings, elector, api, clock, mirror)

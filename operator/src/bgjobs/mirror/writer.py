@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -113,11 +113,20 @@ class MirrorWriter:
     sweep brings it, but for attempts that no status has by then.
     """
 
-    def __init__(self, engine: sa.Engine, history: timedelta | None = None) -> None:
-        """`history` says how long rows outlive their BackgroundJobs; None: for ever."""
+    def __init__(
+        self,
+        engine: sa.Engine,
+        history: timedelta | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`history` says how long rows outlive their BackgroundJobs; None: for ever.
+
+        `now` is of the clock by which deletions are told, too: the API server's.
+        """
         self._engine = engine
         self._dialect = engine.dialect.name
         self._history = history
+        self._now = now
         self._changed = threading.Condition()
         self._jobs: dict[str, _Unwritten[_Job]] = {}
         self._deleted: dict[str, _Unwritten[datetime]] = {}
@@ -303,7 +312,7 @@ class MirrorWriter:
         """Says how far it is, computes stale rollups, takes a part of what is too old."""
         with self._changed:
             swept = dict(self._swept)
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = self._now().astimezone(UTC).replace(tzinfo=None)
         meta = {
             "id": 1,
             "as_of": now - timedelta(seconds=self.lag_seconds),
