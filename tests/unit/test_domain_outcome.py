@@ -131,6 +131,12 @@ def test_the_memory_limit_is_told(said_of_it: Any, want: Resources) -> None:
     assert end_of(pod).resources == want
 
 
+@pytest.mark.parametrize("limit", ["0", "500m"])
+def test_a_memory_limit_below_a_byte_is_none(limit: str) -> None:
+    pod = failed(termination_message=said(resources={"peakMemoryBytes": 18}), memory_limit=limit)
+    assert end_of(pod).resources == Resources(peak_memory_bytes=18)
+
+
 @pytest.mark.parametrize(
     ("retry_after", "want"),
     [

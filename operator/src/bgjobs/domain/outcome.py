@@ -199,7 +199,7 @@ def _can_be_kept(value: Any, levels: int) -> bool:
 
 
 def _resources(said: Any, memory_limit: str | None) -> Resources | None:
-    limit = whole_bytes(memory_limit) if memory_limit else None
+    limit = (whole_bytes(memory_limit) or None) if memory_limit else None
     try:
         used = msgspec.convert(said, Resources)
     except msgspec.ValidationError:
