@@ -160,6 +160,37 @@ def test_wait_gives_up_after_its_timeout(server: Server, bgjob: Command) -> None
     )
 
 
+def to_run_again() -> Any:
+    """Failed, with another run asked for that the operator has not begun."""
+    failed = job("Failed", "Attempt 1 of 1 failed.", attempts=[attempt(1)])
+    failed["spec"]["retryRequests"] = 1
+    return failed
+
+
+def test_wait_waits_for_the_run_that_was_asked_for(server: Server, bgjob: Command) -> None:
+    server.jobs = [to_run_again()]
+    runs = job("Running", "It runs.", run=2, observedRetryRequests=1)
+    server.events = [[{"type": "MODIFIED", "object": each} for each in (runs, DONE)]]
+    exit_code, printed, said = bgjob("wait", NAME)
+    assert (exit_code, printed) == (0, f"backgroundjob.bgjobs.dev/{NAME} Succeeded\n")
+    assert told(said) == [f"{NAME} Running: It runs."]
+
+
+def test_logs_follows_the_run_that_was_asked_for(server: Server, bgjob: Command) -> None:
+    server.jobs, server.pods, server.logs = [to_run_again()], [pod(1)], {"pod-1-1": b"old\n"}
+    runs = job("Running", "It runs.", run=2, observedRetryRequests=1)
+    server.events = [[{"type": "MODIFIED", "object": each} for each in (runs, DONE)]]
+
+    def answer(path: str) -> tuple[int, bytes]:
+        if "watch=true" in path:
+            server.pods.append(pod(1, run=2))
+            server.logs["pod-2-1"] = b"new\n"
+        return server.answer(path)
+
+    server.instead = answer
+    assert bgjob("logs", NAME, "-f")[:2] == (0, "new\n")
+
+
 def test_a_timeout_that_is_no_time_is_a_usage_error(bgjob: Command) -> None:
     exit_code, _, said = bgjob("wait", NAME, "--timeout", "soon")
     assert exit_code == 2

@@ -441,8 +441,11 @@ def logs(
     """Print what an attempt of a job printed."""
     with api.connected(kubeconfig, context, namespace) as cluster:
         job = parse(api.background_job(cluster, cluster.namespace, name))
-        if follow and attempt is None and not job.status.finished:
-            begin = following.Number(job.status.run, job.status.next_attempt)
+        status, runs_again = job.status, job.is_to_run_again
+        if follow and attempt is None and (runs_again or not status.finished):
+            begin = following.Number(status.run, status.next_attempt)
+            if runs_again:
+                begin = following.Number(status.run + 1, 1)
             tell = progress(console(stderr=True))
             tell(parse(following.until_finished(cluster, cluster.namespace, name, tell, begin)))
         else:

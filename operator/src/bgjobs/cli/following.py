@@ -37,7 +37,7 @@ def until_finished(
     print_from: Number | None = None,
     deadline: float = math.inf,
 ) -> Object:
-    """Returns the job once it has finished; tells of it whenever it changes before.
+    """Returns the job once it has finished and is not to run again; tells of it until then.
 
     Prints what its attempts print, from that one on. Raises CommandError where it is deleted, or
     unfinished at the deadline, a time of the monotonic clock.
@@ -55,7 +55,7 @@ def until_finished(
             tell(job)
         if print_from is not None:
             _print_logs(cluster, job, print_from, printed)
-        if status.finished:
+        if status.finished and not job.is_to_run_again:
             return raw
     assert status is not None
     raise CommandError(
