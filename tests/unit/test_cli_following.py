@@ -11,6 +11,7 @@ from importlib.abc import MetaPathFinder
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -20,11 +21,12 @@ from bgjobs.cli.__main__ import main
 from bgjobs.cli.command import run
 
 NAME = "stock"
+LISTED_AT = "12345"
 
 
 @dataclass
 class Server:
-    """The answers: to a GET of the job one after the other, its last one again and again."""
+    """The answers: to a GET or a LIST of the job one after the other, the last again and again."""
 
     kubeconfig: Path
     jobs: list[Any] = field(default_factory=list)
@@ -45,6 +47,9 @@ class Server:
             events = self.events.pop(0) if self.events else []
             return 200, b"".join(json.dumps(event).encode() + b"\n" for event in events)
         job = self.jobs.pop(0) if len(self.jobs) > 1 else self.jobs[0]
+        if "/backgroundjobs?" in path:
+            listed = {"items": [job] if job else [], "metadata": {"resourceVersion": LISTED_AT}}
+            return 200, json.dumps(listed).encode()
         return (404, _status(404)) if job is None else (200, json.dumps(job).encode())
 
 
@@ -140,6 +145,40 @@ def test_wait_goes_on_when_a_watch_ends_and_tells_nothing_twice(
     server.jobs = [queued, queued, runs, DONE]
     server.events = [[], [{"type": "MODIFIED", "object": runs}], [{"type": "BOOKMARK"}]]
     assert bgjob("wait", NAME)[:2] == (0, f"backgroundjob.bgjobs.dev/{NAME} Succeeded\n")
+
+
+def test_wait_watches_from_the_list_and_pauses_before_it_looks_again(
+    server: Server, bgjob: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's own resourceVersion may be too old to watch from, however often it is read."""
+    pauses: list[float] = []
+    monkeypatch.setattr("bgjobs.cli.cluster.time.sleep", pauses.append)
+    server.jobs = [job("Pending", "It is queued."), DONE]
+    server.events = [[{"type": "ERROR", "object": {"kind": "Status", "code": 410}}]]
+    watched: list[str] = []
+
+    def answer(path: str) -> tuple[int, bytes]:
+        watched.extend(re.findall(r"watch=true.*&resourceVersion=(\w+)", path))
+        return server.answer(path)
+
+    server.instead = answer
+    assert bgjob("wait", NAME)[0] == 0
+    assert (watched, pauses) == ([LISTED_AT], [1.0])
+
+
+def test_a_name_that_says_something_in_a_selector_is_escaped(
+    server: Server, bgjob: Command
+) -> None:
+    selected: list[str] = []
+
+    def answer(path: str) -> tuple[int, bytes]:
+        selected.extend(parse_qs(urlsplit(path).query)["fieldSelector"])
+        return server.answer(path)
+
+    server.jobs, server.instead = [None], answer
+    said = "error: There is no BackgroundJob a,b=\\c in the namespace shop.\n"
+    assert bgjob("wait", "a,b=\\c") == (1, "", said)
+    assert selected == [r"metadata.name=a\,b\=\\c"]
 
 
 def test_wait_tells_each_state_once(server: Server, bgjob: Command) -> None:

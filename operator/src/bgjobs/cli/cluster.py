@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -153,8 +154,12 @@ def background_job(cluster: Cluster, namespace: str, name: str) -> Object:
     """Raises CommandError where there is none of that name."""
     found = background_job_or_none(cluster, namespace, name)
     if found is None:
-        raise CommandError(f"There is no BackgroundJob {name} in the namespace {namespace}.")
+        raise _no_such_job(namespace, name)
     return found
+
+
+def _no_such_job(namespace: str, name: str) -> CommandError:
+    return CommandError(f"There is no BackgroundJob {name} in the namespace {namespace}.")
 
 
 def background_job_or_none(cluster: Cluster, namespace: str, name: str) -> Object | None:
@@ -182,7 +187,9 @@ def watch_background_job(
     Raises CommandError where there is none at first. Goes on when a watch breaks, and while the
     API server is away for a minute.
     """
-    first = background_job(cluster, namespace, name)
+    first, version = _listed(cluster, namespace, name)
+    if first is None:
+        raise _no_such_job(namespace, name)
     job: Object | None = first
     failing_since: float | None = None
     while job is not None and job["metadata"]["uid"] == first["metadata"]["uid"]:
@@ -190,8 +197,8 @@ def watch_background_job(
         if (left := deadline - time.monotonic()) <= 0:
             return
         try:
-            yield from _changes(cluster, namespace, job, left)
-            job = background_job_or_none(cluster, namespace, name)
+            yield from _changes(cluster, namespace, name, version, left)
+            job, version = _listed(cluster, namespace, name)
             failing_since = None
         except API_ERRORS as error:
             failing_since = failing_since or time.monotonic()
@@ -202,16 +209,28 @@ def watch_background_job(
     yield None
 
 
+def _listed(cluster: Cluster, namespace: str, name: str) -> tuple[Object | None, str]:
+    """The job, and the resourceVersion to watch it from: its own may be too old by far."""
+    query = {"fieldSelector": _by_name(name)}
+    found = _request(cluster, "GET", paths.background_jobs(_quoted(namespace)), query)
+    return next(iter(found["items"]), None), found["metadata"]["resourceVersion"]
+
+
+def _by_name(name: str) -> str:
+    """The field selector of a name as somebody typed it."""
+    return "metadata.name=" + re.sub(r"([\\,=])", r"\\\1", name)
+
+
 def _changes(
-    cluster: Cluster, namespace: str, job: Object, within_seconds: float
+    cluster: Cluster, namespace: str, name: str, version: str, within_seconds: float
 ) -> Iterator[Object]:
     """What happens to a job until its watch ends or tells that it is gone."""
     limit = {"timeoutSeconds": str(math.ceil(within_seconds))} if within_seconds < math.inf else {}
     query = {
         **limit,
         "watch": "true",
-        "fieldSelector": f"metadata.name={job['metadata']['name']}",
-        "resourceVersion": job["metadata"]["resourceVersion"],
+        "fieldSelector": _by_name(name),
+        "resourceVersion": version,
         "allowWatchBookmarks": "true",
     }
     path = paths.background_jobs(namespace)
@@ -220,6 +239,8 @@ def _changes(
             event = json.loads(line)
             if event["type"] == "BOOKMARK":
                 continue
+            if event["type"] == "ERROR":
+                time.sleep(_PAUSE_SECONDS)
             if event["type"] in ("DELETED", "ERROR"):
                 return
             yield event["object"]
