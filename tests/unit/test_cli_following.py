@@ -36,6 +36,8 @@ class Server:
     logs: dict[str, bytes | int] = field(default_factory=dict)
     """By pod: what it printed, or the status of a refusal."""
     instead: Callable[[str], tuple[int, bytes]] | None = None
+    breaks_logs: bool = False
+    """Whether a log without an end of line breaks off, as when its connection is lost."""
 
     def answer(self, path: str) -> tuple[int, bytes]:
         if match := re.search(r"/pods/([^/?]+)/log", path):
@@ -69,6 +71,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
             self.send_response(code)
             if code == 429:
                 self.send_header("Retry-After", "0")
+            if answers.breaks_logs and "/log?" in self.path and not body.endswith((b"\n", b"}")):
+                self.send_header("Transfer-Encoding", "chunked")
+                body = b"%x\r\n%s\r\n" % (len(body), body)
             self.end_headers()
             self.wfile.write(body)
 
@@ -264,6 +269,65 @@ def test_a_log_that_is_empty_while_its_pod_runs_is_read_again(
     exit_code, printed, said = bgjob("logs", NAME, "--follow")
     assert (exit_code, printed) == (0, "said\n")
     assert said.count("(Attempt 1, pod pod-1-1)") == 1
+
+
+def follows_a_log_that_breaks(server: Server, tries: list[bytes | int]) -> None:
+    """While the job changes twice and then succeeds; what the last try gets, later ones get."""
+    server.breaks_logs, runs = True, job("Running", "It runs.")
+    server.jobs, server.pods = [runs], [{**pod(1), "status": {"phase": "Running"}}]
+    server.events = [[{"type": "MODIFIED", "object": each} for each in (runs, runs, DONE)]]
+
+    def answer(path: str) -> tuple[int, bytes]:
+        if "/log?" in path and len(tries) > 1:
+            server.logs["pod-1-1"] = tries.pop(0)
+        elif "/log?" in path:
+            server.logs["pod-1-1"] = tries[0]
+        return server.answer(path)
+
+    server.instead = answer
+
+
+@pytest.mark.parametrize(
+    "tries",
+    [
+        pytest.param([b"one\ntw", b"one\ntwo\nth", b"one\ntwo\nthree\n"], id="breaks twice"),
+        pytest.param([b"one\ntw", 502, b"one\ntwo\nthree\n"], id="breaks, cannot be asked"),
+        pytest.param([500, 503, b"one\ntwo\nthree\n"], id="cannot be asked at first"),
+    ],
+)
+def test_a_log_that_breaks_is_read_on_from_there(
+    server: Server, bgjob: Command, monkeypatch: pytest.MonkeyPatch, tries: list[bytes | int]
+) -> None:
+    monkeypatch.setattr("bgjobs.cli.following.time.sleep", lambda _: None)
+    follows_a_log_that_breaks(server, tries)
+    exit_code, printed, said = bgjob("logs", NAME, "-f")
+    assert (exit_code, printed) == (0, "one\ntwo\nthree\n")
+    assert said.count("(Attempt 1, pod pod-1-1)") == 1
+
+
+def test_a_log_that_cannot_be_read_to_its_end_is_told(
+    server: Server, bgjob: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bgjobs.cli.following.time.sleep", lambda _: None)
+    follows_a_log_that_breaks(server, [b"one\ntw", 502])
+    exit_code, printed, said = bgjob("logs", NAME, "-f")
+    assert (exit_code, printed) == (0, "one\n")
+    assert "(Attempt 1: the end of its log cannot be read.)\n" in said
+
+
+def test_logs_goes_on_while_the_pods_cannot_be_listed(server: Server, bgjob: Command) -> None:
+    server.jobs = [job("Running", "It runs.")]
+    server.events = [[{"type": "MODIFIED", "object": DONE}]]
+    server.instead = lambda path: (503, b"") if "/pods" in path else server.answer(path)
+    exit_code, _, said = bgjob("logs", NAME, "-f")
+    assert (exit_code, said.count("(stock: the end of its log cannot be read.)")) == (0, 1)
+
+
+def test_the_log_of_one_attempt_that_breaks_is_an_error(server: Server, bgjob: Command) -> None:
+    follows_a_log_that_breaks(server, [b"one\ntw"])
+    exit_code, printed, said = bgjob("logs", NAME, "-f", "--attempt", "1")
+    assert (exit_code, printed) == (1, "one\n")
+    assert said.splitlines()[-1].startswith("error: The API server")
 
 
 def test_logs_finds_an_attempt_of_an_earlier_run(server: Server, bgjob: Command) -> None:

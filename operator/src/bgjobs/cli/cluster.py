@@ -19,7 +19,7 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 from urllib3 import Retry
 
-from bgjobs.cli.errors import API_ERRORS, CommandError, sentence, status_object
+from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal, sentence, status_object
 from bgjobs.domain.configuration import NAMESPACE
 from bgjobs.kube import labels, paths
 from bgjobs.kube.clock import ServerClock
@@ -202,8 +202,7 @@ def watch_background_job(
             failing_since = None
         except API_ERRORS as error:
             failing_since = failing_since or time.monotonic()
-            is_refusal = isinstance(error, ApiException) and error.status in range(400, 429)
-            if is_refusal or time.monotonic() - failing_since > _FAILING_FOR_SECONDS:
+            if is_refusal(error) or time.monotonic() - failing_since > _FAILING_FOR_SECONDS:
                 raise
             time.sleep(_PAUSE_SECONDS)
     yield None

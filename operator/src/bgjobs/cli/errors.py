@@ -24,6 +24,11 @@ API_ERRORS = (ApiException, HTTPError)
 """What the Kubernetes client raises."""
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether the API server would say the same again."""
+    return isinstance(error, ApiException) and error.status in range(400, 429)
+
+
 def sentence(error: Exception, server: str) -> str:
     """What an API error means to whoever typed the command."""
     if not isinstance(error, ApiException):

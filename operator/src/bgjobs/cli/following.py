@@ -2,14 +2,17 @@
 
 import math
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kubernetes.client import ApiException
 
 from bgjobs.cli import cluster as api
 from bgjobs.cli.cluster import Cluster
-from bgjobs.cli.errors import CommandError
+from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal
 from bgjobs.cli.rendering import printable
 from bgjobs.domain.resource import BackgroundJob, Status, parse
 from bgjobs.kube import labels
@@ -27,6 +30,7 @@ class Number(NamedTuple):
 
 
 FIRST = Number(1, 1)
+_PAUSE_SECONDS = 1.0
 
 
 def until_finished(
@@ -43,6 +47,7 @@ def until_finished(
     unfinished at the deadline, a time of the monotonic clock.
     """
     printed: dict[str, Number] = {}
+    counts = Counter[str]()
     status: Status | None = None
     for raw in api.watch_background_job(cluster, namespace, name, deadline):
         if raw is None:
@@ -54,7 +59,7 @@ def until_finished(
         if not (status.finished or is_over):
             tell(job)
         if print_from is not None:
-            _print_logs(cluster, job, print_from, printed)
+            _print_logs(cluster, job, print_from, printed, counts)
         if status.finished and not job.is_to_run_again:
             return raw
     assert status is not None
@@ -65,17 +70,48 @@ def until_finished(
 
 
 def _print_logs(
-    cluster: Cluster, job: BackgroundJob, print_from: Number, printed: dict[str, Number]
+    cluster: Cluster,
+    job: BackgroundJob,
+    print_from: Number,
+    printed: dict[str, Number],
+    counts: Counter[str],
 ) -> None:
-    """Prints the logs that have begun, each to its end."""
-    for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid):
-        uid, number = pod["metadata"]["uid"], _number(pod)
-        if uid in printed or number is None or number < print_from:
-            continue
-        count = _print_log(cluster, pod, number, is_followed=True)
-        # Of a container that begins just then, a kubelet may answer with the end of no log.
-        if count or (count == 0 and pod["status"]["phase"] in ("Succeeded", "Failed")):
-            printed[uid] = number
+    """Prints the logs that have begun, each to its end, or to where it breaks off for now."""
+    is_last_try = job.status.finished and not job.is_to_run_again
+    with _going_on(job.metadata.name, is_told=is_last_try):
+        for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid):
+            uid, number = pod["metadata"]["uid"], _number(pod)
+            if uid in printed or number is None or number < print_from:
+                continue
+            with _going_on(_the_attempt(number), is_told=is_last_try):
+                has_begun = _print_on(cluster, pod, number, counts)
+                # Of one that begins just then, a kubelet may answer with the end of no log.
+                if has_begun and (counts[uid] or pod["status"]["phase"] in ("Succeeded", "Failed")):
+                    printed[uid] = number
+
+
+@contextmanager
+def _going_on(whose: str, *, is_told: bool) -> Iterator[None]:
+    """Goes on after an error that may pass: a node, a proxy or the API server is away."""
+    try:
+        yield
+    except API_ERRORS as error:
+        if is_refusal(error):
+            raise
+        if is_told:
+            print(f"({whose}: the end of its log cannot be read.)", file=sys.stderr)
+
+
+def _print_on(cluster: Cluster, pod: Object, number: Number, counts: Counter[str]) -> bool:
+    """Prints a log to its end, and again from where it breaks off as long as that gives more."""
+    while True:
+        before = counts[pod["metadata"]["uid"]]
+        try:
+            return _print_log(cluster, pod, number, counts, is_followed=True)
+        except API_ERRORS:
+            if counts[pod["metadata"]["uid"]] == before:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def print_log(
@@ -96,7 +132,7 @@ def print_log(
     if attempt is not None:
         wanted = Number(run or latest.run, attempt)
     if wanted in pods:
-        if _print_log(cluster, pods[wanted], wanted, is_followed=is_followed) is None:
+        if not _print_log(cluster, pods[wanted], wanted, Counter(), is_followed=is_followed):
             raise CommandError(f"{_the_attempt(wanted)} of {name} has not begun to run yet.")
         return
     if wanted not in recorded:
@@ -116,24 +152,28 @@ def _the_attempt(number: Number) -> str:
     return f"Attempt {number.attempt}" + (f" of run {number.run}" if number.run > 1 else "")
 
 
-def _print_log(cluster: Cluster, pod: Object, number: Number, *, is_followed: bool) -> int | None:
-    """How many bytes the log has; None where the container has not begun."""
-    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    count = 0
+def _print_log(
+    cluster: Cluster, pod: Object, number: Number, counts: Counter[str], *, is_followed: bool
+) -> bool:
+    """Prints what follows the bytes that were printed; False where the container has not begun."""
+    namespace, name, uid = (pod["metadata"][field] for field in ("namespace", "name", "uid"))
+    to_skip = counts[uid]
     try:
         with api.log(cluster, namespace, name, follow=is_followed) as pieces:
             sys.stdout.flush()
             for piece in pieces:
-                if is_followed and count == 0:
+                new = piece[to_skip:]
+                to_skip -= len(piece) - len(new)
+                if is_followed and new and counts[uid] == 0:
                     print(f"({_the_attempt(number)}, pod {name})", file=sys.stderr)
-                count += len(piece)
-                sys.stdout.buffer.write(piece)
+                counts[uid] += len(new)
+                sys.stdout.buffer.write(new)
                 sys.stdout.buffer.flush()
     except ApiException as error:
         if error.status in (400, 404):
-            return None
+            return False
         raise
-    return count
+    return True
 
 
 def _number(pod: Object) -> Number | None:
