@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from tests.unit.builders import UID, background_job_json
+from tests.unit.builders import UID, background_job_json, pod_json
 
 from bgjobs.cli.__main__ import main
 from bgjobs.cli.command import run
@@ -511,6 +511,31 @@ def test_an_answer_that_is_no_json_is_told(server: Server, bgjob: Command) -> No
     exit_code, _, said = bgjob("list")
     assert exit_code == 1
     assert re.fullmatch(r"error: What answers at http://\S+ is no API server: .*\n", said)
+
+
+def test_a_job_and_a_pod_without_our_labels_are_explained(server: Server, bgjob: Command) -> None:
+    """As anybody who may change them can make them."""
+    owner = {"uid": UID, "controller": True}
+    child = {
+        "name": "stock-aeed6fac-1-1",
+        "uid": "job-1-1",
+        "resourceVersion": "5",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "ownerReferences": [owner],
+    }
+    unlabelled = pod_json()
+    unlabelled["metadata"]["labels"] = {"bgjobs.dev/uid": UID}
+    server.jobs, server.pods = [job("Pending", "It starts.")], [pod_json(), unlabelled]
+    server.instead = lambda path: (
+        (200, json.dumps({"metadata": child}).encode())
+        if "/jobs/" in path
+        else (404, _status(404))
+        if "bgjobs-system" in path
+        else server.answer(path)
+    )
+    exit_code, printed, said = bgjob("explain", NAME)
+    assert (exit_code, said) == (0, "")
+    assert "stock" in printed
 
 
 def test_a_busy_api_server_is_asked_again_when_it_says_so(server: Server, bgjob: Command) -> None:

@@ -75,7 +75,8 @@ def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> di
     if raw is None:
         return {}
     if raw and reading.owner_uid(raw) == metadata.uid:
-        child = reading.child_job(raw)
+        # Its labels may have been removed by hand.
+        child = reading.child_of_attempt(raw, status.run, status.next_attempt)
     elif status.job_ref:
         child = _gone(job)
     else:
@@ -84,8 +85,13 @@ def _attempt(cluster: Cluster, job: BackgroundJob, unreadable: Unreadable) -> di
         f"pods in namespace {metadata.namespace}",
         lambda: api.pods(cluster, metadata.namespace, metadata.uid),
     )
-    own = [pod for pod in pods or [] if reading.job_uid(pod) == child.uid]
-    return {"child": child, "pod": reading.pod(own[-1]) if own else None}
+    own = [
+        pod
+        for raw in pods or []
+        if reading.job_uid(raw) == child.uid
+        and (pod := reading.or_none(reading.pod, raw)) is not None
+    ]
+    return {"child": child, "pod": own[-1] if own else None}
 
 
 def _gone(job: BackgroundJob) -> ChildJob:
