@@ -538,6 +538,33 @@ def test_a_job_and_a_pod_without_our_labels_are_explained(server: Server, bgjob:
     assert "stock" in printed
 
 
+@pytest.mark.parametrize("command", ["explain", "wait", "logs"])
+def test_a_job_that_an_older_schema_let_in_is_told(
+    server: Server, bgjob: Command, command: str
+) -> None:
+    server.jobs = [job("Failed", "Attempt 1 failed.")]
+    server.jobs[0]["spec"]["priority"] = "Urgent"
+    said = (
+        f"error: BackgroundJob {NAME} breaks the schema of today: 'Urgent' is no priority: write "
+        "High, Medium or Low.\n"
+    )
+    assert bgjob(command, NAME) == (1, "", said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"), [((), ["9", "Urgent", "High"]), (("--priority", "high"), ["High"])]
+)
+def test_a_job_that_an_older_schema_let_in_keeps_no_other_from_being_listed(
+    server: Server, bgjob: Command, arguments: tuple[str, ...], want: list[str]
+) -> None:
+    jobs = [background_job_json(method="handle", priority=each) for each in (9, "Urgent", 1)]
+    listed = {"items": jobs, "metadata": {}}
+    server.instead = lambda _: (200, json.dumps(listed).encode())
+    exit_code, printed, _ = bgjob("list", *arguments)
+    assert exit_code == 0
+    assert [line.split()[3] for line in printed.splitlines()[1:]] == want
+
+
 def test_a_busy_api_server_is_asked_again_when_it_says_so(server: Server, bgjob: Command) -> None:
     answers = [(429, b"busy"), (429, b"busy"), (200, b'{"items": [], "metadata": {}}')]
     server.instead = lambda _: answers.pop(0)

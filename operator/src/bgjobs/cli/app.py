@@ -36,7 +36,7 @@ from bgjobs.cli.rendering import (
     show_explanation,
 )
 from bgjobs.domain.configuration import ALLOWLIST, NAMESPACE, RUNTIMES
-from bgjobs.domain.resource import GROUP, KIND, Phase, Priority, delay_seconds, parse
+from bgjobs.domain.resource import GROUP, KIND, Phase, Priority, delay_seconds
 from bgjobs.domain.runtimes import DEFAULT
 
 _FORBIDDEN = 403
@@ -249,7 +249,7 @@ def submit(
                 cluster, cluster.namespace, job["metadata"]["name"], tell, print_from
             )
             if follow and output is None and finished["status"]["phase"] == Phase.SUCCEEDED:
-                tell(parse(finished))
+                tell(api.parsed(finished))
             else:
                 _end(finished, output)
 
@@ -349,7 +349,7 @@ def list_jobs(
             bulk.field_selector(phases, class_),
         )
         wanted = _priority(priority)
-        jobs = [job for job in found if wanted in (None, _priority(str(job["spec"]["priority"])))]
+        jobs = [job for job in found if wanted is None or _is_of(wanted, job)]
         jobs.sort(key=lambda job: job["metadata"]["creationTimestamp"])
         if output is Format.NAME:
             print(*map(reference, jobs), sep="\n", end="\n" if jobs else "")
@@ -370,6 +370,13 @@ def _priority(text: str | None) -> Priority | None:
         return Priority(int(text)) if text.isdigit() else Priority[text.upper()]
     except (KeyError, ValueError):
         raise UsageError(f"{text!r} is no priority: give High, Medium or Low.") from None
+
+
+def _is_of(wanted: Priority, job: Any) -> bool:
+    try:
+        return _priority(str(job["spec"]["priority"])) is wanted
+    except UsageError:
+        return False  # an older schema let it in
 
 
 @app.command()
@@ -440,14 +447,16 @@ def logs(
 ) -> None:
     """Print what an attempt of a job printed."""
     with api.connected(kubeconfig, context, namespace) as cluster:
-        job = parse(api.background_job(cluster, cluster.namespace, name))
+        job = api.parsed(api.background_job(cluster, cluster.namespace, name))
         status, runs_again = job.status, job.is_to_run_again
         if follow and attempt is None and (runs_again or not status.finished):
             begin = following.Number(status.run, status.next_attempt)
             if runs_again:
                 begin = following.Number(status.run + 1, 1)
             tell = progress(console(stderr=True))
-            tell(parse(following.until_finished(cluster, cluster.namespace, name, tell, begin)))
+            tell(
+                api.parsed(following.until_finished(cluster, cluster.namespace, name, tell, begin))
+            )
         else:
             following.print_log(cluster, job, run, attempt, is_followed=follow)
 

@@ -21,6 +21,7 @@ from urllib3 import Retry
 
 from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal, sentence, status_object
 from bgjobs.domain.configuration import NAMESPACE
+from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths
 from bgjobs.kube.clock import ServerClock
 from bgjobs.kube.manifests import CONTAINER
@@ -164,6 +165,15 @@ def _no_such_job(namespace: str, name: str) -> CommandError:
 
 def background_job_or_none(cluster: Cluster, namespace: str, name: str) -> Object | None:
     return _get_or_none(cluster, _path(namespace, name))
+
+
+def parsed(raw: Object) -> BackgroundJob:
+    """Raises CommandError where today's schema would refuse it."""
+    try:
+        return parse(raw)
+    except ValueError as error:
+        name = raw["metadata"]["name"]
+        raise CommandError(f"BackgroundJob {name} breaks the schema of today: {error}.") from error
 
 
 def create_background_job(cluster: Cluster, manifest: Object, *, dry_run: bool) -> Object:

@@ -14,7 +14,7 @@ from bgjobs.cli import cluster as api
 from bgjobs.cli.cluster import Cluster
 from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal
 from bgjobs.cli.rendering import printable
-from bgjobs.domain.resource import BackgroundJob, Status, parse
+from bgjobs.domain.resource import BackgroundJob, Status
 from bgjobs.kube import labels
 
 Tell = Callable[[BackgroundJob], None]
@@ -52,7 +52,7 @@ def until_finished(
     for raw in api.watch_background_job(cluster, namespace, name, deadline):
         if raw is None:
             raise CommandError(f"BackgroundJob {name} was deleted before it finished.")
-        job = parse(raw)
+        job = api.parsed(raw)
         status = job.status
         # What was said of an attempt before its log ended would be old news after it.
         is_over = Number(status.run, status.next_attempt) in printed.values()

@@ -56,7 +56,8 @@ def _row(job: Any, now: datetime, *, with_namespace: bool) -> Row:
 
 
 def _priority(value: int | str) -> str:
-    return Priority(value).word if isinstance(value, int) else value
+    # An older schema let others in.
+    return Priority(value).word if value in list(Priority) else str(value)
 
 
 def plain_lines(rows: Sequence[Row]) -> Iterator[str]:

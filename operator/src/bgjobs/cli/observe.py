@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 def observe(cluster: Cluster, name: str) -> Facts:
     """Raises CommandError where there is no such BackgroundJob."""
-    job = parse(api.background_job(cluster, cluster.namespace, name))
+    job = api.parsed(api.background_job(cluster, cluster.namespace, name))
     unreadable = Unreadable()
     facts: dict[str, Any] = {}
     if not job.status.finished:
