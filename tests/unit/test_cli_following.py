@@ -538,6 +538,40 @@ def test_a_job_and_a_pod_without_our_labels_are_explained(server: Server, bgjob:
     assert "stock" in printed
 
 
+def nested(answer: Any) -> bytes:
+    """With managedFields that are nested as deep as the API server takes them."""
+    levels = 9_990
+    deep = f'"fieldsV1": {"[" * levels}{"]" * levels}'
+    return json.dumps(answer).replace('"manager": "kubectl"', deep).encode()
+
+
+@pytest.mark.parametrize("output", [(), ("-o", "json"), ("-o", "yaml")])
+def test_a_job_that_is_nested_deep_is_listed(
+    server: Server, bgjob: Command, output: tuple[str, ...]
+) -> None:
+    jobs = [background_job_json(NAME, method="handle", priority="High")]
+    server.instead = lambda _: (200, nested({"items": jobs, "metadata": {}}))
+    exit_code, printed, said = bgjob("list", *output)
+    assert (exit_code, said) == (0, "")
+    assert NAME in printed
+
+
+def test_a_job_that_is_nested_too_deep_to_be_written_is_told(
+    server: Server, bgjob: Command
+) -> None:
+    raw = job("Succeeded", "Done.")
+    raw["status"]["result"] = json.loads("[" * 480 + "]" * 480)
+    server.instead = lambda _: (200, json.dumps({"items": [raw], "metadata": {}}).encode())
+    said = "error: What is to be shown is nested too deeply for that.\n"
+    assert bgjob("list", "-o", "yaml") == (1, "", said)
+
+
+def test_a_job_that_is_nested_deep_is_waited_for(server: Server, bgjob: Command) -> None:
+    server.jobs, event = [job("Running", "It runs.")], {"type": "MODIFIED", "object": DONE}
+    server.instead = lambda path: (200, nested(event)) if "watch" in path else server.answer(path)
+    assert bgjob("wait", NAME)[0] == 0
+
+
 @pytest.mark.parametrize("command", ["explain", "wait", "logs"])
 def test_a_job_that_an_older_schema_let_in_is_told(
     server: Server, bgjob: Command, command: str

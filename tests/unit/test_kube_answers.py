@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bgjobs.kube.answers import cut, loads
+from bgjobs.kube.answers import loads
+from bgjobs.kube.depth import cut
 
 
 def _nested(levels: int) -> bytes:

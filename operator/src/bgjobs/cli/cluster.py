@@ -22,7 +22,7 @@ from urllib3 import Retry
 from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal, sentence, status_object
 from bgjobs.domain.configuration import NAMESPACE
 from bgjobs.domain.resource import BackgroundJob, parse
-from bgjobs.kube import labels, paths
+from bgjobs.kube import depth, labels, paths
 from bgjobs.kube.clock import ServerClock
 from bgjobs.kube.manifests import CONTAINER
 
@@ -245,7 +245,7 @@ def _changes(
     path = paths.background_jobs(namespace)
     with _stream(cluster, path, query, _SECONDS_BETWEEN_BOOKMARKS) as response:
         for line in response:
-            event = json.loads(line)
+            event = _loads(line)
             if event["type"] == "BOOKMARK":
                 continue
             if event["type"] == "ERROR":
@@ -343,11 +343,18 @@ def _request(
     """JSON in, JSON out: the client's own models would take a second to import."""
     response = _send(cluster, method, path, query, body, content_type)
     try:
-        answer: Object = json.loads(response.data)
+        answer: Object = _loads(response.data)
     except ValueError as error:
         host = cluster.client.configuration.host
         raise CommandError(f"What answers at {host} is no API server: {error}") from error
     return answer
+
+
+def _loads(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except RecursionError:
+        return json.loads(depth.cut(payload))
 
 
 @contextmanager

@@ -22,6 +22,9 @@ def run(arguments: list[str]) -> int:
         # Whoever read the output has seen enough; Python would complain as it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except RecursionError:
+        show_error("What is to be shown is nested too deeply for that.")
+        return CommandError.exit_code
     except CommandError as error:
         show_error(str(error))
         return error.exit_code
