@@ -572,6 +572,25 @@ def test_a_job_that_is_nested_deep_is_waited_for(server: Server, bgjob: Command)
     assert bgjob("wait", NAME)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "\udcff"),
+        ("wait", "\udcff"),
+        ("cancel", "\udcff", NAME),
+        ("list", "-n", "\udcff"),
+        ("list", "-l", "\udcff"),
+    ],
+)
+def test_what_is_not_utf_8_is_a_usage_error(
+    server: Server, bgjob: Command, arguments: tuple[str, ...]
+) -> None:
+    server.jobs = [DONE]
+    exit_code, printed, said = bgjob(*arguments)
+    assert (exit_code, printed) == (2, "")
+    assert re.fullmatch(r"error: '.*\\udcff' cannot be sent: it is not UTF-8\.\n", said)
+
+
 @pytest.mark.parametrize("command", ["explain", "wait", "logs"])
 def test_a_job_that_an_older_schema_let_in_is_told(
     server: Server, bgjob: Command, command: str

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from bgjobs.cli.app import app
-from bgjobs.cli.errors import CommandError
+from bgjobs.cli.errors import CommandError, UsageError
 from bgjobs.cli.rendering import show_error
 
 
@@ -22,6 +22,12 @@ def run(arguments: list[str]) -> int:
         # Whoever read the output has seen enough; Python would complain as it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        # Python takes what was typed for text, whatever its bytes are.
+        if error.encoding != "utf-8":
+            raise
+        show_error(f"{error.object!a} cannot be sent: it is not UTF-8.")
+        return UsageError.exit_code
     except RecursionError:
         show_error("What is to be shown is nested too deeply for that.")
         return CommandError.exit_code
