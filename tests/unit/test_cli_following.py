@@ -591,6 +591,14 @@ def test_what_is_not_utf_8_is_a_usage_error(
     assert re.fullmatch(r"error: '.*\\udcff' cannot be sent: it is not UTF-8\.\n", said)
 
 
+def test_a_job_that_failed_without_a_message_is_told(server: Server, bgjob: Command) -> None:
+    failed = job("Failed", "")
+    del failed["status"]["message"]
+    server.jobs = [failed]
+    printed = f"backgroundjob.bgjobs.dev/{NAME} Failed\n"
+    assert bgjob("wait", NAME) == (1, printed, f"error: {NAME} is Failed.\n")
+
+
 @pytest.mark.parametrize("command", ["explain", "wait", "logs"])
 def test_a_job_that_an_older_schema_let_in_is_told(
     server: Server, bgjob: Command, command: str

@@ -284,8 +284,9 @@ def _end(job: Any, output: Format | None = None) -> None:
     status = job["status"]
     _print([job], [status["phase"]], output)
     if status["phase"] != Phase.SUCCEEDED:
-        said = f"{job['metadata']['name']} is {status['phase']}: {status['message']}"
-        raise CommandError(printable(said))
+        said = f"{job['metadata']['name']} is {status['phase']}"
+        why = f": {status['message']}" if status.get("message") else "."
+        raise CommandError(printable(said + why))
 
 
 def _each(cluster: Cluster, names: Sequence[str], do: Callable[[str], None]) -> bool:
