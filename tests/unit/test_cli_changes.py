@@ -141,6 +141,15 @@ def test_what_keeps_a_job_from_starting_by_hand_is_told(
     assert what_holds(change, held) == want
 
 
+@pytest.mark.parametrize("reason", ["Suspended", "Paused"])
+def test_a_command_that_is_shown_is_about_the_same_cluster(reason: str) -> None:
+    held = job("Pending", suspend=reason == "Suspended")
+    held["status"]["reason"] = reason
+    said = what_holds(START, held, ("--context", "the shop"))
+    assert said is not None
+    assert said.endswith(" stock -n shop --context 'the shop'")
+
+
 def test_what_is_about_to_be_done_shows_how_much_it_is() -> None:
     jobs = [job("Failed"), job("Cancelled"), job("Failed")]
     where = "the namespace shop"

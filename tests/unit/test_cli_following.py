@@ -200,7 +200,7 @@ def test_wait_gives_up_after_its_timeout(server: Server, bgjob: Command) -> None
     assert (exit_code, printed) == (1, "")
     assert said.splitlines()[-1] == (
         f"error: {NAME} is still Pending (It is queued.): it goes on; wait again, or see kubectl "
-        f"bgjob explain {NAME} -n shop"
+        f"bgjob explain {NAME} -n shop --kubeconfig {server.kubeconfig}"
     )
 
 

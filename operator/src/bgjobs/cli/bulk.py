@@ -58,7 +58,7 @@ def change_one(cluster: Cluster, change: Change, name: str) -> Changed:
             raise
         why = moved_on(change, job, now) or "changed"
         raise CommandError(f"BackgroundJob {name} {why} meanwhile: look again.") from error
-    held = what_holds(change, changed)
+    held = what_holds(change, changed, cluster.flags)
     return Changed(changed, f"{change.done}, but {held}" if held else change.done)
 
 

@@ -1,5 +1,6 @@
 """What people ask of a job, as JSON patches that change no other job and none that has moved on."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -108,20 +109,20 @@ def moved_on(change: Change, seen: Object, now: Object | None) -> str | None:
     return None
 
 
-def what_holds(change: Change, job: Object) -> str | None:
+def what_holds(change: Change, job: Object, flags: Sequence[str] = ()) -> str | None:
     """Why a job does not start though it was asked to, and what to do about it."""
-    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+    where = (job["metadata"]["name"], "-n", job["metadata"]["namespace"], *flags)
     if change.counter != START.counter:
         return None
     if job["spec"].get("suspend"):
         return (
             "it is suspended, and starts only once it goes on: "
-            f"kubectl bgjob resume {name} -n {namespace}"
+            f"{shlex.join(('kubectl', 'bgjob', 'resume', *where))}"
         )
     if job["status"]["reason"] == Reason.PAUSED:
         return (
             "its class is paused, and it starts only once platform engineers unpause that: "
-            f"kubectl bgjob explain {name} -n {namespace}"
+            f"{shlex.join(('kubectl', 'bgjob', 'explain', *where))}"
         )
     return None
 

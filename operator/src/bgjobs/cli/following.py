@@ -1,6 +1,7 @@
 """Stays with a job: until it has finished, or with what its attempts print."""
 
 import math
+import shlex
 import sys
 import time
 from collections import Counter
@@ -63,9 +64,10 @@ def until_finished(
         if status.finished and not job.is_to_run_again:
             return raw
     assert status is not None
+    explain = shlex.join(("kubectl", "bgjob", "explain", name, "-n", namespace, *cluster.flags))
     raise CommandError(
         f"{name} is still {status.phase} ({printable(status.message)}): it goes on; wait again, "
-        f"or see kubectl bgjob explain {name} -n {namespace}"
+        f"or see {explain}"
     )
 
 
