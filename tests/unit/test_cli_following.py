@@ -338,6 +338,22 @@ def test_logs_finds_an_attempt_of_an_earlier_run(server: Server, bgjob: Command)
     assert bgjob("logs", NAME, "--attempt", "1", "--run", "1") == (0, "first run\n", "")
 
 
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_logs_of_a_run_are_those_of_its_latest_attempt(
+    server: Server, bgjob: Command, follow: tuple[str, ...]
+) -> None:
+    server.jobs = [job("Running", "It runs.", run=2)]
+    server.pods = [pod(1), pod(2), pod(1, run=2)]
+    server.logs = {"pod-1-2": b"first run\n", "pod-2-1": b"second run\n"}
+    assert bgjob("logs", NAME, "--run", "1", *follow)[:2] == (0, "first run\n")
+
+
+def test_a_run_that_was_never_made_has_no_log(server: Server, bgjob: Command) -> None:
+    server.jobs, server.pods = [job("Running", "It runs.", run=2)], [pod(2, run=2)]
+    said = "error: Attempt 1 of run 7 of stock is not known: its latest is 2 of run 2.\n"
+    assert bgjob("logs", NAME, "--run", "7") == (1, "", said)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "logs", "said"),
     [

@@ -437,10 +437,11 @@ def logs(
     ] = None,
     run: Annotated[
         int | None,
-        typer.Option(metavar="NUMBER", min=1, help="The run of --attempt; else the latest."),
+        typer.Option(metavar="NUMBER", min=1, help="The number of its run; else the latest."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job, or --attempt, has ended.")
+        bool,
+        typer.Option("--follow", "-f", help="Go on until the job, or that attempt, has ended."),
     ] = False,
     namespace: Namespace = None,
     context: Context = None,
@@ -450,7 +451,7 @@ def logs(
     with api.connected(kubeconfig, context, namespace) as cluster:
         job = api.parsed(api.background_job(cluster, cluster.namespace, name))
         status, runs_again = job.status, job.is_to_run_again
-        if follow and attempt is None and (runs_again or not status.finished):
+        if follow and attempt is None and run is None and (runs_again or not status.finished):
             begin = following.Number(status.run, status.next_attempt)
             if runs_again:
                 begin = following.Number(status.run + 1, 1)

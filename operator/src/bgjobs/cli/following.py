@@ -119,7 +119,10 @@ def _print_on(cluster: Cluster, pod: Object, number: Number, counts: Counter[str
 def print_log(
     cluster: Cluster, job: BackgroundJob, run: int | None, attempt: int | None, *, is_followed: bool
 ) -> None:
-    """Prints the log of one attempt, else of the latest. Raises CommandError if none is there."""
+    """Prints the log of one attempt, else of the run's latest, else of the latest of all.
+
+    Raises CommandError if none is there.
+    """
     name = job.metadata.name
     pods = {
         number: pod
@@ -130,9 +133,10 @@ def print_log(
     latest = max({*pods, *recorded}, default=None)
     if latest is None:
         raise CommandError(f"BackgroundJob {name} has made no attempt yet: {job.status.message}")
-    wanted = latest
+    of_run = {number for number in {*pods, *recorded} if number.run == (run or latest.run)}
+    wanted = max(of_run, default=Number(run or latest.run, 1))
     if attempt is not None:
-        wanted = Number(run or latest.run, attempt)
+        wanted = Number(wanted.run, attempt)
     if wanted in pods:
         if not _print_log(cluster, pods[wanted], wanted, Counter(), is_followed=is_followed):
             raise CommandError(f"{_the_attempt(wanted)} of {name} has not begun to run yet.")
