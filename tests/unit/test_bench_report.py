@@ -60,7 +60,7 @@ def test_the_ratio_is_of_all_rounds_together() -> None:
 
 
 def test_a_burst_that_takes_much_longer_fails() -> None:
-    results = _results(plain_seconds=(7.9,), background_seconds=(10.0,))
+    results = _results(plain_seconds=(5.9,), background_seconds=(10.0,))
     assert _figure("throughput", results).verdict is Verdict.FAILED
 
 
