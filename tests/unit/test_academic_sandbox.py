@@ -154,6 +154,7 @@ def test_every_input_starts_a_program_that_knows_nothing_of_the_others(perform: 
     "source",
     [
         pytest.param("while True: pass", id="computes"),
+        # Sleeps of the submitted program, which would outlast its time: the sandbox must end it.
         pytest.param("import time; time.sleep(600)", id="sleeps"),
         pytest.param(
             "import time\nwhile True: print(1, flush=True); time.sleep(0.01)", id="prints slowly"
