@@ -138,7 +138,7 @@ def test_what_keeps_a_job_from_starting_by_hand_is_told(
 ) -> None:
     held = job("Pending", suspend=suspend)
     held["status"]["reason"] = reason
-    assert what_holds(change, held) == want
+    assert what_holds(change, held, ()) == want
 
 
 @pytest.mark.parametrize("reason", ["Suspended", "Paused"])

@@ -1,12 +1,12 @@
 """What people ask of a job, as JSON patches that change no other job and none that has moved on."""
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from bgjobs.cli.remedies import bgjob
 from bgjobs.domain.resource import TERMINAL_PHASES, Phase, Reason
 
 UNFINISHED = frozenset(Phase) - TERMINAL_PHASES
@@ -109,20 +109,19 @@ def moved_on(change: Change, seen: Object, now: Object | None) -> str | None:
     return None
 
 
-def what_holds(change: Change, job: Object, flags: Sequence[str] = ()) -> str | None:
+def what_holds(change: Change, job: Object, flags: Sequence[str]) -> str | None:
     """Why a job does not start though it was asked to, and what to do about it."""
-    where = (job["metadata"]["name"], "-n", job["metadata"]["namespace"], *flags)
+    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     if change.counter != START.counter:
         return None
     if job["spec"].get("suspend"):
-        return (
-            "it is suspended, and starts only once it goes on: "
-            f"{shlex.join(('kubectl', 'bgjob', 'resume', *where))}"
+        return "it is suspended, and starts only once it goes on: " + bgjob(
+            "resume", name, namespace, flags
         )
     if job["status"]["reason"] == Reason.PAUSED:
         return (
             "its class is paused, and it starts only once platform engineers unpause that: "
-            f"{shlex.join(('kubectl', 'bgjob', 'explain', *where))}"
+            + bgjob("explain", name, namespace, flags)
         )
     return None
 

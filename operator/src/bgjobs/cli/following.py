@@ -1,7 +1,6 @@
 """Stays with a job: until it has finished, or with what its attempts print."""
 
 import math
-import shlex
 import sys
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from kubernetes.client import ApiException
 from bgjobs.cli import cluster as api
 from bgjobs.cli.cluster import Cluster
 from bgjobs.cli.errors import API_ERRORS, CommandError, is_refusal
+from bgjobs.cli.remedies import bgjob
 from bgjobs.cli.rendering import printable
 from bgjobs.domain.resource import BackgroundJob, Status
 from bgjobs.kube import labels
@@ -64,7 +64,7 @@ def until_finished(
         if status.finished and not job.is_to_run_again:
             return raw
     assert status is not None
-    explain = shlex.join(("kubectl", "bgjob", "explain", name, "-n", namespace, *cluster.flags))
+    explain = bgjob("explain", name, namespace, cluster.flags)
     raise CommandError(
         f"{name} is still {status.phase} ({printable(status.message)}): it goes on; wait again, "
         f"or see {explain}"

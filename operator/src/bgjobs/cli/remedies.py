@@ -1,7 +1,7 @@
 """What changes a BackgroundJob's state: commands to copy, by the plugin and by plain kubectl."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,11 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     what: str
     bgjob: str | None = None
     kubectl: str | None = None
+
+
+def bgjob(verb: str, name: str, namespace: str, flags: Sequence[str]) -> str:
+    """The plugin's command about one job, for the cluster that the reader has chosen."""
+    return shlex.join(("kubectl", "bgjob", verb, name, "-n", namespace, *flags))
 
 
 class Commands(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +137,8 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
         return shlex.join(("kubectl", *words, *namespace, *self.flags, *then))
 
     def _bgjob(self, verb: str, *options: str) -> str:
-        return self.kubectl("bgjob", verb, self.job.metadata.name, then=options)
+        metadata = self.job.metadata
+        return bgjob(verb, metadata.name, metadata.namespace, (*self.flags, *options))
 
     def _edit(self, config_map: str) -> str:
         return self._operators("edit", "configmap", config_map)
