@@ -450,15 +450,13 @@ def logs(
     """Print what an attempt of a job printed."""
     with api.connected(kubeconfig, context, namespace) as cluster:
         job = api.parsed(api.background_job(cluster, cluster.namespace, name))
-        status, runs_again = job.status, job.is_to_run_again
-        if follow and attempt is None and run is None and (runs_again or not status.finished):
-            begin = following.Number(status.run, status.next_attempt)
-            if runs_again:
-                begin = following.Number(status.run + 1, 1)
+        if follow and attempt is None and run is None and not job.is_done:
+            begin = following.Number(job.status.run, job.status.next_attempt)
+            if job.is_to_run_again:
+                begin = following.Number(job.status.run + 1, 1)
             tell = progress(console(stderr=True))
-            tell(
-                api.parsed(following.until_finished(cluster, cluster.namespace, name, tell, begin))
-            )
+            end = following.until_finished(cluster, cluster.namespace, name, tell, begin)
+            tell(api.parsed(end))
         else:
             following.print_log(cluster, job, run, attempt, is_followed=follow)
 

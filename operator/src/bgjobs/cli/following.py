@@ -61,7 +61,7 @@ def until_finished(
             tell(job)
         if print_from is not None:
             _print_logs(cluster, job, print_from, printed, counts)
-        if status.finished and not job.is_to_run_again:
+        if job.is_done:
             return raw
     assert status is not None
     explain = bgjob("explain", name, namespace, cluster.flags)
@@ -79,13 +79,12 @@ def _print_logs(
     counts: Counter[str],
 ) -> None:
     """Prints the logs that have begun, each to its end, or to where it breaks off for now."""
-    is_last_try = job.status.finished and not job.is_to_run_again
-    with _going_on(job.metadata.name, is_told=is_last_try):
+    with _going_on(job.metadata.name, is_told=job.is_done):
         for pod in api.pods(cluster, job.metadata.namespace, job.metadata.uid):
             uid, number = pod["metadata"]["uid"], _number(pod)
             if uid in printed or number is None or number < print_from:
                 continue
-            with _going_on(_the_attempt(number), is_told=is_last_try):
+            with _going_on(_the_attempt(number), is_told=job.is_done):
                 has_begun = _print_on(cluster, pod, number, counts)
                 # Of one that begins just then, a kubelet may answer with the end of no log.
                 if has_begun and (counts[uid] or pod["status"]["phase"] in ("Succeeded", "Failed")):

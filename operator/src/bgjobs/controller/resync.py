@@ -236,7 +236,7 @@ class Resync:
                     self._mirror.put(job, self._now())
                 else:
                     rows, failure = None, TimeoutError("the mirror's database takes nothing")
-            done = job.status.finished and not job.is_to_run_again
+            done = job.is_done
             if done and job.status.completion_time:
                 finished.append((job.status.completion_time, job.metadata))
             if job_has_expired(job, self._retention, self._now()):

@@ -309,6 +309,11 @@ class BackgroundJob(_Data, frozen=True):
         retries_are_new = self.spec.retry_requests > self.status.observed_retry_requests
         return self.status.finished and retries_are_new and not self.spec.cancelled
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has finished, and no other run was asked for."""
+        return self.status.finished and not self.is_to_run_again
+
 
 def delay_seconds(value: int | str) -> int:
     """Seconds of a delay as users write it: 90, "90s", "15m" or "2h".

@@ -25,7 +25,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 def job_has_expired(job: BackgroundJob, retention: Retention, now: datetime) -> bool:
     """Whether a finished BackgroundJob has stayed its time (ttlSecondsAfterFinished)."""
     finished_at = job.status.completion_time
-    if not job.status.finished or finished_at is None or job.is_to_run_again:
+    if not job.is_done or finished_at is None:
         return False
     kept_seconds = job.spec.ttl_seconds_after_finished
     if kept_seconds is None:
