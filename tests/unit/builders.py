@@ -1,5 +1,6 @@
 """Small builders of what the operator's unit tests are about. Everything happens around NOW."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,14 +21,21 @@ from bgjobs.domain.resource import (
     Status,
     Who,
 )
-from bgjobs.domain.runtimes import Runtime
+from bgjobs.domain.runtimes import ResolvedRuntime, Runtime, Runtimes
 
 NOW = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
 UID = "5f1bd7e4-3c1a-4e5f-9a06-3a1a2c9d0b11"
 CLASS = "shop.jobs.SyncStock"
 
+
+def resolved(runtimes: Mapping[str, Runtime]) -> Runtimes:
+    """Those whose keys each count their own jobs."""
+    return {key: ResolvedRuntime(key=key, settings=each) for key, each in runtimes.items()}
+
+
 CONFIG = Configuration(
-    allowlist={CLASS: frozenset({"handle"})}, runtimes={"default": Runtime(image="shop:1")}
+    allowlist={CLASS: frozenset({"handle"})},
+    runtimes=resolved({"default": Runtime(image="shop:1")}),
 )
 
 

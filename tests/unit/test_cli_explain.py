@@ -14,6 +14,7 @@ from tests.unit.builders import (
     background_job,
     child_job,
     pod,
+    resolved,
     running,
     seconds,
     succeeded,
@@ -80,7 +81,9 @@ def other(name: str, *, waits: float = 0, under_way: bool = False, **spec: Any) 
 
 def runtimes(**keys: Runtime) -> Configuration:
     named = {key.replace("_", "."): runtime for key, runtime in keys.items()}
-    return msgspec.structs.replace(CONFIG, runtimes={"default": Runtime(image="shop:1"), **named})
+    return msgspec.structs.replace(
+        CONFIG, runtimes=resolved({"default": Runtime(image="shop:1"), **named})
+    )
 
 
 def late(reason: Reason, minutes: int = 10, **more: Any) -> Status:

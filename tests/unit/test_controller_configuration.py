@@ -100,7 +100,7 @@ def test_the_last_good_version_stays_in_force(newer: dict[str, Any] | None, prob
     keeper.seen(RUNTIMES, config_map(default="image: shop:1"))
     keeper.seen(RUNTIMES, newer)
     assert keeper.current.runtimes is not None
-    assert keeper.current.runtimes["default"].image == "shop:1"
+    assert keeper.current.runtimes["default"].settings.image == "shop:1"
     assert problem in keeper.current.problems[RUNTIMES]
 
 

@@ -8,7 +8,17 @@ import msgspec
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.builders import CONFIG, NOW, after, background_job, child_job, pod, seconds, see
+from tests.unit.builders import (
+    CONFIG,
+    NOW,
+    after,
+    background_job,
+    child_job,
+    pod,
+    resolved,
+    seconds,
+    see,
+)
 
 from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.decide import decide
@@ -73,7 +83,9 @@ CONFIGS = st.sampled_from(
         CONFIG,
         Configuration(problems={"bgjobs-runtimes": "broken"}),
         msgspec.structs.replace(CONFIG, allowlist={}),
-        msgspec.structs.replace(CONFIG, runtimes={"default": Runtime(image="a", paused="x")}),
+        msgspec.structs.replace(
+            CONFIG, runtimes=resolved({"default": Runtime(image="a", paused="x")})
+        ),
     ]
 )
 STEPS = st.tuples(

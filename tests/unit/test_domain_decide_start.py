@@ -14,6 +14,7 @@ from tests.unit.builders import (
     attempt,
     background_job,
     condition,
+    resolved,
     seconds,
     see,
 )
@@ -226,7 +227,7 @@ def test_what_is_not_allowed_is_rejected_for_good_and_says_why(
     reason: Reason,
     says: str,
 ) -> None:
-    config = Configuration(allowlist=allowlist, runtimes={"default": runtime})
+    config = Configuration(allowlist=allowlist, runtimes=resolved({"default": runtime}))
     decision = decide(see(background_job(**spec)), config, NOW)
     status = decision.status
     assert (status.phase, status.reason) == (Phase.REJECTED, reason)
@@ -281,7 +282,9 @@ def test_a_problem_beside_a_good_configuration_holds_nothing() -> None:
         (msgspec.structs.replace(CONFIG, allowlist={}), Reason.NOT_ALLOWED),
         (Configuration(), Reason.CONFIGURATION_INVALID),
         (
-            msgspec.structs.replace(CONFIG, runtimes={"default": Runtime(image="a", paused="x")}),
+            msgspec.structs.replace(
+                CONFIG, runtimes=resolved({"default": Runtime(image="a", paused="x")})
+            ),
             Reason.PAUSED,
         ),
     ],
@@ -294,7 +297,7 @@ def test_a_delayed_job_says_at_once_what_else_is_in_its_way(
 
 def test_a_paused_runtime_holds_its_jobs_visibly() -> None:
     config = msgspec.structs.replace(
-        CONFIG, runtimes={"default": Runtime(image="a", paused="the shop moves")}
+        CONFIG, runtimes=resolved({"default": Runtime(image="a", paused="the shop moves")})
     )
     decision = decide(see(background_job()), config, NOW)
     assert (decision.status.phase, decision.status.reason) == (Phase.PENDING, Reason.PAUSED)
@@ -307,7 +310,7 @@ def test_a_paused_runtime_holds_its_jobs_visibly() -> None:
 
 def test_a_text_of_any_length_fits_the_status() -> None:
     config = msgspec.structs.replace(
-        CONFIG, runtimes={"default": Runtime(image="a", paused="x" * 5000)}
+        CONFIG, runtimes=resolved({"default": Runtime(image="a", paused="x" * 5000)})
     )
     message = decide(see(background_job()), config, NOW).status.message
     assert (len(message), message[-1]) == (1024, "…")
@@ -316,7 +319,7 @@ def test_a_text_of_any_length_fits_the_status() -> None:
 def test_a_rejection_of_any_length_fits_the_status() -> None:
     namespaces = [f"namespace-{n}" for n in range(500)]
     config = msgspec.structs.replace(
-        CONFIG, runtimes={"default": Runtime(image="a", namespaces=namespaces)}
+        CONFIG, runtimes=resolved({"default": Runtime(image="a", namespaces=namespaces)})
     )
     status = decide(see(background_job()), config, NOW).status
     assert len(status.message) == 1024
@@ -403,7 +406,9 @@ def test_a_deferred_job_keeps_its_time_while_it_is_held(hold: str) -> None:
         next_attempt_time=due,
     )
     job = background_job(status, suspend=hold == "suspend")
-    paused = msgspec.structs.replace(CONFIG, runtimes={"default": Runtime(image="a", paused="x")})
+    paused = msgspec.structs.replace(
+        CONFIG, runtimes=resolved({"default": Runtime(image="a", paused="x")})
+    )
     config = {"suspend": CONFIG, "paused": paused, "configuration": Configuration()}[hold]
     held = after(job, decide(see(job), config, NOW), suspend=False)
     assert decide(see(held), CONFIG, due - seconds(1)).start is None

@@ -68,6 +68,28 @@ def test_max_concurrent_counts_each_key_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "counted_by", "limit"),
+    [
+        pytest.param("paused: stocktaking", "shop", 1, id="paused"),
+        pytest.param("paused: ''", "shop", 1, id="not paused with the others"),
+        pytest.param("{paused: stocktaking, maxConcurrent: 0}", "shop.jobs.A", 0, id="limit"),
+        pytest.param("{paused: stocktaking, image: 'b:1'}", "shop.jobs.A", None, id="image"),
+    ],
+)
+def test_what_a_key_only_pauses_stays_counted_where_it_was(
+    own: str, counted_by: str, limit: int | None
+) -> None:
+    """Or pausing a class would let others start beside its job that still runs."""
+    runtimes = parse_runtimes(
+        {"default": "image: a:1", "shop": "maxConcurrent: 1", "shop.jobs.A": own}
+    )
+    runtime = runtime_for(runtimes, "shop.jobs.A")
+    assert (runtime.key, runtime.settings.max_concurrent) == (counted_by, limit)
+    assert runtime.settings.image
+    assert runtime_for(runtimes, "shop.jobs.B").key == "shop"
+
+
+@pytest.mark.parametrize(
     ("data", "says"),
     [
         pytest.param({}, "the key default is missing", id="no default"),
@@ -211,13 +233,15 @@ def test_aliases_that_multiply_are_refused(bomb: str) -> None:
 
 def test_a_few_aliases_are_taken() -> None:
     text = "image: a:1\nlabels: &labels {team: shop}\nnodeSelector: *labels"
-    assert parse_runtimes({"default": text})["default"].node_selector == {"team": "shop"}
+    assert parse_runtimes({"default": text})["default"].settings.node_selector == {"team": "shop"}
 
 
 def test_asterisks_in_text_are_no_aliases() -> None:
     args = " ".join(["*.py", "*/5", "2*3", "**", "a*b"] * 3)
     text = f'{{image: "a:1", env: [{{name: A, value: "{args}"}}]}}'
-    assert parse_runtimes({"default": text})["default"].env == [{"name": "A", "value": args}]
+    assert parse_runtimes({"default": text})["default"].settings.env == [
+        {"name": "A", "value": args}
+    ]
 
 
 @pytest.mark.parametrize("nothing", ["", "# to do", "null", "{}"])
@@ -260,7 +284,7 @@ def test_an_inherited_secret_needs_namespaces_too() -> None:
 
 def test_plain_variables_and_empty_volumes_need_none() -> None:
     text = "{image: 'a:1', env: [{name: A, value: b}], volumes: [{name: c, emptyDir: {}}]}"
-    assert parse_runtimes({"default": text})["default"].namespaces is None
+    assert parse_runtimes({"default": text})["default"].settings.namespaces is None
 
 
 @pytest.mark.parametrize(

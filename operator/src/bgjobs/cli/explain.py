@@ -30,7 +30,6 @@ from bgjobs.domain.runtimes import (
     DEFAULT,
     Runtime,
     active_deadline_seconds,
-    key_for,
     paused_by,
     runtime_for,
 )
@@ -267,7 +266,7 @@ def _candidate(facts: Facts, job: BackgroundJob) -> Candidate | None:
 
 def _runtime_key(facts: Facts, job: BackgroundJob) -> str:
     runtimes = facts.configuration.runtimes
-    return key_for(runtimes, job.spec.class_) if runtimes else DEFAULT
+    return runtime_for(runtimes, job.spec.class_).key if runtimes else DEFAULT
 
 
 def _report(facts: Facts) -> QueueReport | None:

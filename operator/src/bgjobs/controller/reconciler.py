@@ -26,7 +26,7 @@ from bgjobs.domain.resource import (
     parse,
     render_status,
 )
-from bgjobs.domain.runtimes import DEFAULT, key_for
+from bgjobs.domain.runtimes import DEFAULT, runtime_for
 from bgjobs.kube import manifests, paths, reading
 from bgjobs.kube.api import Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
@@ -211,7 +211,7 @@ class Reconciler:
 
     def _group(self, job: BackgroundJob) -> str:
         runtimes = self._configuration.current.runtimes
-        return key_for(runtimes, job.spec.class_) if runtimes else DEFAULT
+        return runtime_for(runtimes, job.spec.class_).key if runtimes else DEFAULT
 
     async def _start(self, job: BackgroundJob, start: Start) -> bool:
         """Creates the child Job, unless the job has to wait. Whether it was created."""

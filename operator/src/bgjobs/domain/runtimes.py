@@ -5,7 +5,7 @@ Platform engineers own this (ConfigMap bgjobs-runtimes); submitters choose none 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -55,13 +55,16 @@ class Runtime(
 
 
 class ResolvedRuntime(msgspec.Struct, frozen=True, kw_only=True):
-    """The runtime of one class: that of the longest key that fits."""
+    """A key's settings, complete, and the key whose limit of concurrent jobs counts its jobs.
+
+    That is another one where a key only pauses: what it holds stays counted where it was.
+    """
 
     key: str
     settings: Runtime
 
 
-Runtimes = Mapping[str, Runtime]
+Runtimes = Mapping[str, ResolvedRuntime]
 
 
 def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
@@ -72,21 +75,15 @@ def parse_runtimes(data: Mapping[str, str]) -> Runtimes:
     own = {key: _parse_runtime(key, text) for key, text in data.items()}
     if DEFAULT not in own:
         raise ConfigurationError("the key default is missing: every class falls back to it")
-    runtimes = {key: _complete(own, key) for key in own}
+    runtimes = {key: _resolve(own, key) for key in own}
     for key, runtime in runtimes.items():
-        _check(key, runtime)
+        _check(key, runtime.settings)
     return runtimes
 
 
 def runtime_for(runtimes: Runtimes, class_: str) -> ResolvedRuntime:
     """The runtime of a class: its own key, else its longest dotted prefix, else default."""
-    key = key_for(runtimes, class_)
-    return ResolvedRuntime(key=key, settings=runtimes[key])
-
-
-def key_for(runtimes: Runtimes, class_: str) -> str:
-    """The key of a class's runtime, whose limit of concurrent jobs counts it."""
-    return _keys(runtimes, class_)[0]
+    return runtimes[_keys(runtimes, class_)[0]]
 
 
 def active_deadline_seconds(spec: Spec, runtime: Runtime) -> int:
@@ -98,7 +95,7 @@ def active_deadline_seconds(spec: Spec, runtime: Runtime) -> int:
 def paused_by(runtimes: Runtimes, class_: str) -> str | None:
     """The key whose `paused` holds a class, or None where nothing does."""
     for key in _keys(runtimes, class_):
-        if (reason := runtimes[key].paused) is not None:
+        if (reason := runtimes[key].settings.paused) is not None:
             return key if reason else None
     return None
 
@@ -157,22 +154,27 @@ def _read(key: str, text: str) -> Any:
     return {} if value is None else value
 
 
-def _keys(runtimes: Runtimes, class_: str) -> list[str]:
+def _keys(among: Container[str], class_: str) -> list[str]:
     """The keys that fit a class or a prefix, the longest first, default last."""
     parts = class_.split(".")
     prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    fitting = [prefix for prefix in prefixes if prefix in runtimes and prefix != DEFAULT]
+    fitting = [prefix for prefix in prefixes if prefix in among and prefix != DEFAULT]
     return [*fitting, DEFAULT]
 
 
-def _complete(runtimes: Runtimes, key: str) -> Runtime:
-    """The runtime of a key, with what it leaves out taken from the next shorter key that has it."""
-    own, *shorter = (runtimes[each] for each in _keys(runtimes, key))
-    inherited = {}
+def _resolve(own: Mapping[str, Runtime], key: str) -> ResolvedRuntime:
+    """A key with what it leaves out taken from the next shorter key that has it."""
+    keys = _keys(own, key)
+    counting = next(each for each in keys if each == DEFAULT or not _only_pauses(own[each]))
+    settings = {"max_concurrent": own[counting].max_concurrent}
     for field in set(Runtime.__struct_fields__) - {"max_concurrent", "paused"}:
-        values = (getattr(runtime, field) for runtime in (own, *shorter))
-        inherited[field] = next((value for value in values if value is not None), None)
-    return msgspec.structs.replace(own, **inherited)
+        values = (getattr(own[each], field) for each in keys)
+        settings[field] = next((value for value in values if value is not None), None)
+    return ResolvedRuntime(key=counting, settings=msgspec.structs.replace(own[key], **settings))
+
+
+def _only_pauses(runtime: Runtime) -> bool:
+    return runtime.paused is not None and runtime == Runtime(paused=runtime.paused)
 
 
 def _check(key: str, runtime: Runtime) -> None:

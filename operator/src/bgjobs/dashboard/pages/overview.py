@@ -89,4 +89,5 @@ def _finished_chart(
 def _paused(its: Dashboard) -> list[tuple[str, str]]:
     """Which runtimes hold their jobs, and why."""
     runtimes = cluster.configuration(its.client, its.operator_namespace).runtimes or {}
-    return [(key, runtime.paused) for key, runtime in runtimes.items() if runtime.paused]
+    reasons = ((key, runtime.settings.paused) for key, runtime in runtimes.items())
+    return [(key, reason) for key, reason in reasons if reason]

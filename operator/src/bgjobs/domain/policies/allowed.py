@@ -45,7 +45,7 @@ def allowed(seen: Observation, config: Configuration, now: datetime) -> Decision
     if key := runtimes.paused_by(config.runtimes, spec.class_):
         message = (
             f"Runtime {key} is paused until platform engineers take `paused` out of its key in "
-            f"ConfigMap {RUNTIMES}: {config.runtimes[key].paused}"
+            f"ConfigMap {RUNTIMES}: {config.runtimes[key].settings.paused}"
         )
         status = waiting(job, Reason.PAUSED, message, until=job.status.next_attempt_time)
         return Decision(status=status)
