@@ -406,6 +406,48 @@ def test_all_that_fail_again_and_again_are_cancelled(jobs: Jobs) -> None:
     wait(own, "new", phase("Cancelled"))
 
 
+def test_what_is_refused_of_one_job_holds_up_no_other(jobs: Jobs, tmp_path: Path) -> None:
+    """Its user may list all jobs, and change those of one namespace."""
+    shut = watching.new_namespace(jobs.server, "bulk-a-shut")
+    free = watching.new_namespace(jobs.server, "bulk-b-free")
+    for own in (shut, free):
+        submit(own, "new", delay="1h")
+        assert api.patch(own, "new", {"metadata": {"labels": {"team": "bulk"}}}).status == 200
+    _bind(free, "clusterrolebindings", "get", "list")
+    _bind(free, f"namespaces/{free.namespace}/rolebindings", "patch")
+    account = f"/api/v1/namespaces/{free.namespace}/serviceaccounts/default/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api.request(jobs.server, "POST", account, request).body["status"]["token"]
+    file = _kubeconfig(jobs, tmp_path, user={"token": token})
+    asked = ("cancel", "-l", "team=bulk", "-A", "--yes", "-o", "json")
+    done = plugin.run(jobs.server, *asked, kubeconfig=file)
+    assert done.returncode == 1
+    (changed,) = json.loads(done.stdout)["items"]
+    assert changed["metadata"]["namespace"] == free.namespace
+    refusal, count = done.stderr.splitlines()
+    assert refusal.startswith("error: new in the namespace bulk-a-shut: ")
+    assert "cannot patch resource" in refusal
+    assert count == "1 of 2: cancel requested"
+
+
+def _bind(jobs: Jobs, where: str, *verbs: str) -> None:
+    """Gives the namespace's default account these rights on BackgroundJobs."""
+    rbac, name = "rbac.authorization.k8s.io", f"{jobs.namespace}-{'-'.join(verbs)}"
+    rules = [{"apiGroups": ["bgjobs.dev"], "resources": ["backgroundjobs"], "verbs": verbs}]
+    role = {"kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    binding = {
+        "kind": "ClusterRoleBinding" if where == "clusterrolebindings" else "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": jobs.namespace}],
+    }
+    for path, made in (("clusterroles", role), (where, binding)):
+        answer = api.request(
+            jobs.server, "POST", f"/apis/{rbac}/v1/{path}", {"apiVersion": f"{rbac}/v1", **made}
+        )
+        assert answer.status == 201, answer.message
+
+
 def test_nothing_to_do_is_said(jobs: Jobs) -> None:
     done = plugin.run(jobs.server, "retry", "--all-failed", "--class", "a.B", "-n", jobs.namespace)
     assert (done.returncode, done.stdout) == (0, "")

@@ -626,19 +626,29 @@ def _change_many(
     selection: Selection,
     output: Format | None,
 ) -> None:
-    """Tells of each job as it comes, but prints JSON and YAML as one."""
-    changed = []
-    for job, skipped in bulk.carry_out(cluster, change, jobs, in_phase=selection.all_failed):
-        where = "" if selection.namespace else f" in the namespace {job['metadata']['namespace']}"
-        if skipped:
-            print(f"{reference(job)}{where} skipped: it {skipped}", file=sys.stderr)
-            continue
-        changed.append(job)
-        if output in (None, Format.NAME):
-            _print([job], [f"{change.done}{where}"], output)
-    if output in (Format.JSON, Format.YAML):
-        print(dump(as_list(changed), output))
-    print(f"{len(changed)} of {len(jobs)}: {change.done}", file=sys.stderr)
+    """Tells of each job as it comes, but prints JSON and YAML as one, also where it breaks off."""
+    changed, is_any_refused = [], False
+    try:
+        for job, skipped, refused in bulk.carry_out(
+            cluster, change, jobs, in_phase=selection.all_failed
+        ):
+            metadata = job["metadata"]
+            where = "" if selection.namespace else f" in the namespace {metadata['namespace']}"
+            if refused is not None:
+                is_any_refused = True
+                show_error(f"{metadata['name']}{where}: {api.what_is_wrong(cluster, refused)}")
+            elif skipped:
+                print(f"{reference(job)}{where} skipped: it {skipped}", file=sys.stderr)
+            else:
+                changed.append(job)
+                if output in (None, Format.NAME):
+                    _print([job], [f"{change.done}{where}"], output)
+    finally:
+        if output in (Format.JSON, Format.YAML):
+            print(dump(as_list(changed), output))
+        print(f"{len(changed)} of {len(jobs)}: {change.done}", file=sys.stderr)
+    if is_any_refused:
+        raise typer.Exit(1)
 
 
 # Pausing classes, which platform engineers may do.

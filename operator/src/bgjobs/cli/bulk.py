@@ -14,7 +14,8 @@ from bgjobs.domain.error_group import error_group_of
 from bgjobs.domain.resource import Phase, parse
 
 _SECONDS_BETWEEN_CHANGES = 0.05
-_CHANGED_MEANWHILE = (404, 409, 422)
+_REFUSED_OF_ONE = (403, 404, 409, 422)
+"""It has changed, no right is held in its namespace, or an admission policy protects it."""
 
 Object = dict[str, Any]
 
@@ -35,10 +36,11 @@ class Changed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The job as it is then; or why it was skipped."""
+    """The job as it is then; or why it was skipped, or is refused while others may not be."""
 
     job: Object
     skipped: str | None = None
+    refused: ApiException | None = None
 
 
 def change_one(cluster: Cluster, change: Change, name: str) -> Changed:
@@ -96,7 +98,7 @@ def field_selector(phases: frozenset[Phase], class_: str | None) -> str:
 def carry_out(
     cluster: Cluster, change: Change, jobs: Sequence[Object], *, in_phase: bool
 ) -> Iterator[Outcome]:
-    """Makes the change job by job, at a bounded rate. Raises what the API server refuses at all."""
+    """Makes the change job by job, at a bounded rate. Raises what concerns all of them."""
     for job in jobs:
         yield _carry_out(cluster, change, job, in_phase=in_phase)
         time.sleep(_SECONDS_BETWEEN_CHANGES)
@@ -108,11 +110,11 @@ def _carry_out(cluster: Cluster, change: Change, job: Object, *, in_phase: bool)
     try:
         return Outcome(api.patch_background_job(cluster, namespace, name, patch))
     except ApiException as error:
-        if error.status not in _CHANGED_MEANWHILE:
+        if error.status not in _REFUSED_OF_ONE:
             raise
         now = api.background_job_or_none(cluster, namespace, name)
         if why := moved_on(change, job, now):
             return Outcome(job, why)
         if in_phase and now and now["status"]["phase"] != job["status"]["phase"]:
             return Outcome(job, f"is {now['status']['phase']} by now")
-        raise
+        return Outcome(job, refused=error)

@@ -83,7 +83,12 @@ def errors_told(cluster: Cluster) -> Iterator[None]:
     try:
         yield
     except API_ERRORS as error:
-        raise CommandError(sentence(error, cluster.client.configuration.host)) from error
+        raise CommandError(what_is_wrong(cluster, error)) from error
+
+
+def what_is_wrong(cluster: Cluster, error: Exception) -> str:
+    """One sentence about what the API server refuses or does not answer."""
+    return sentence(error, cluster.client.configuration.host)
 
 
 def _configure(settings: Configuration, kubeconfig: str | None, context: str | None) -> str:
