@@ -34,6 +34,12 @@ def test_a_manifest_is_named_by_its_key() -> None:
     assert job["metadata"] == {"name": "sync-stock-7-1d7e1daafc66", "labels": {"team": "shop"}}
 
 
+@pytest.mark.parametrize("given", ["name", "key"])
+def test_an_unset_variable_makes_no_job_of_another_name(given: str) -> None:
+    with pytest.raises(UsageError, match=f"--{given} is empty"):
+        manifest("shop.jobs.SyncStock", "handle", labels={}, **{given: ""})
+
+
 @pytest.mark.parametrize(("text", "want"), [("90", 90), ("15m", "15m"), ("²", "²"), (None, None)])
 def test_a_number_is_sent_as_one(text: str | None, want: int | str | None) -> None:
     assert int_or_text(text) == want

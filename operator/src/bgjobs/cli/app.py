@@ -222,7 +222,7 @@ def submit(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Submit a job."""
-    if name and key:
+    if name is not None and key is not None:
         raise UsageError("Give --name or --key, not both: a key makes the name.")
     manifest = submitting.manifest(
         class_,

@@ -19,7 +19,14 @@ def manifest(
     labels: Mapping[str, str],
     **spec: Any,
 ) -> Object:
-    """A BackgroundJob. What of `spec` is None is left to the API server's defaults."""
+    """A BackgroundJob. What of `spec` is None is left to the API server's defaults.
+
+    Raises UsageError for an empty name or key.
+    """
+    if "" in (name, key):
+        raise UsageError(
+            f"--{'name' if name == '' else 'key'} is empty: without it, each call makes a new job."
+        )
     metadata: Object = {"generateName": name_prefix(class_)}
     if name or key:
         metadata = {"name": name or name_for_key(class_, method, key or "")}
