@@ -194,9 +194,10 @@ def test_wait_tells_each_state_once(server: Server, bgjob: Command) -> None:
     assert told(said) == [f"{NAME} Pending: It is queued.", f"{NAME} Running: It runs."]
 
 
-def test_wait_gives_up_after_its_timeout(server: Server, bgjob: Command) -> None:
+@pytest.mark.parametrize("timeout", ["0", "1s"])
+def test_wait_gives_up_after_its_timeout(server: Server, bgjob: Command, timeout: str) -> None:
     server.jobs = [job("Pending", "It is queued.")]
-    exit_code, printed, said = bgjob("wait", NAME, "--timeout", "1s")
+    exit_code, printed, said = bgjob("wait", NAME, "--timeout", timeout)
     assert (exit_code, printed) == (1, "")
     assert said.splitlines()[-1] == (
         f"error: {NAME} is still Pending (It is queued.): it goes on; wait again, or see kubectl "

@@ -66,10 +66,9 @@ def _bare_name(text: str) -> str:
     return name
 
 
-def _seconds(text: object) -> float:
-    """Of the option's text, or of its default."""
+def _seconds(text: str) -> float:
     try:
-        return delay_seconds(submitting.int_or_text(str(text)) or 0)
+        return delay_seconds(submitting.int_or_text(text) or 0)
     except ValueError:
         raise typer.BadParameter(f"{text} is no length of time: give 90, 30s, 5m or 1h") from None
 
@@ -404,21 +403,20 @@ def explain(
 def wait(
     names: Annotated[list[str], _name(changes.UNFINISHED)],
     timeout: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="TIME",
             help="Give up after so long: 90, 30s, 5m or 1h; else it waits without a limit.",
-            show_default=False,
             parser=_seconds,
         ),
-    ] = 0,
+    ] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Wait until jobs have finished; fail unless all succeeded."""
     tell = progress(console(stderr=True))
-    deadline = time.monotonic() + timeout if timeout else math.inf
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     with api.connected(kubeconfig, context, namespace) as cluster:
 
         def wait_for(name: str) -> None:
