@@ -1,10 +1,12 @@
 """What the pages of the academic service show, and what they make of bad input."""
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
@@ -331,6 +333,16 @@ def test_a_database_that_is_gone_gets_a_plain_page(school: School, instructor: T
     answer = instructor.get("/")
     assert answer.status_code == 503
     assert "The database does not answer" in answer.text
+
+
+async def test_many_requests_at_once_are_answered_in_turn(school: School) -> None:
+    paths = ("/", "/notifications", "/api/v1/me", "/api/v1/courses")
+    transport = httpx.ASGITransport(academics.client(school).app)
+    headers = academics.bearer(school, STUDENT)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        asked = [client.get(path, headers=headers) for path in paths * 25]
+        answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200] * 100
 
 
 def test_every_answer_has_a_strict_content_security_policy(instructor: TestClient) -> None:

@@ -19,6 +19,8 @@ from academic.web.pages import environment
 COOKIE = "academic_session"
 LARGEST_NUMBER = 2**31 - 1
 """Of a course, an assignment or a finding: what the database takes."""
+_AT_ONCE = 12
+"""Requests with a session: fewer than the 15 connections of the engine, which others use, too."""
 _BEARER = "bearer "
 
 
@@ -47,6 +49,11 @@ def _session(service: Annotated[Service, Depends(_service)]) -> Iterator[Session
         yield session
 
 
+# A request runs in one thread after the other, and keeps its connection between them. Without the
+# limit those that have a connection would wait for a thread, and every thread for a connection.
+Stored = Annotated[Session, Depends(_session, scope="function", max_concurrency=_AT_ONCE)]
+
+
 def token_of(request: Request) -> str:
     """Of a browser's cookie, or a program's Authorization header."""
     header = request.headers.get("Authorization", "")
@@ -57,7 +64,7 @@ def token_of(request: Request) -> str:
 
 def _user(
     request: Request,
-    session: Annotated[Session, Depends(_session)],
+    session: Stored,
     # For the description of the API.
     _: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
 ) -> User:
@@ -71,5 +78,4 @@ def _user(
 
 Number = Annotated[int, Path(ge=0, le=LARGEST_NUMBER)]
 Its = Annotated[Service, Depends(_service)]
-Stored = Annotated[Session, Depends(_session)]
 SignedIn = Annotated[User, Depends(_user)]
