@@ -126,6 +126,20 @@ def test_guessing_at_one_address_holds_up_no_other(school: School, clock: Clock)
         assert accounts.sign_in(session, throttle, STUDENT, PASSWORD)
 
 
+@pytest.mark.parametrize("email", ["áda@school.example", "a" * 250 + "@x.org", ""])
+def test_what_is_no_address_signs_nobody_in_and_is_not_remembered(
+    school: School, clock: Clock, email: str
+) -> None:
+    throttle = Throttle(clock)
+    with Session(school.engine) as session:
+        # As databases find it that ignore accents.
+        academics.person(session, STUDENT).email = email
+        session.flush()
+        for _ in range(6):
+            with pytest.raises(WrongPasswordError):
+                accounts.sign_in(session, throttle, email, PASSWORD)
+
+
 def test_a_session_ends_when_it_expires_and_when_its_user_signs_out(school: School) -> None:
     browser = academics.signed_in(academics.client(school), school, STUDENT)
     token = browser.cookies[COOKIE]
