@@ -1,9 +1,11 @@
 """Signing in to the academic service, and out."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from argon2.exceptions import VerificationError
 from sqlalchemy.orm import Session
 from tests import academics
 from tests.academics import PASSWORD, STUDENT, School
@@ -118,10 +120,41 @@ def test_after_five_wrong_passwords_an_address_is_refused_for_a_minute(
         assert accounts.sign_in(session, throttle, STUDENT, PASSWORD)
 
 
+def test_of_many_guesses_at_once_no_more_than_five_are_tried(
+    school: School, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttle, tried = Throttle(clock), list[str]()
+
+    class Hasher:
+        def verify(self, _: str, password: str) -> None:
+            """While this one is tried, the next comes."""
+            tried.append(password)
+            if len(tried) < 9:
+                guess()
+            raise VerificationError
+
+    def guess() -> None:
+        with Session(school.engine) as session:
+            accounts.sign_in(session, throttle, STUDENT, "guess")
+
+    monkeypatch.setattr(accounts, "_HASHER", Hasher())
+    monkeypatch.setattr(accounts, "_HASHED_AT_ONCE", threading.BoundedSemaphore(9))
+    with pytest.raises(TooManyFailuresError):
+        guess()
+    assert len(tried) == 5
+
+
+def test_signing_in_often_is_no_guessing(school: School, clock: Clock) -> None:
+    throttle = Throttle(clock)
+    with Session(school.engine) as session:
+        for _ in range(6):
+            assert accounts.sign_in(session, throttle, STUDENT, PASSWORD)
+
+
 def test_guessing_at_one_address_holds_up_no_other(school: School, clock: Clock) -> None:
     throttle = Throttle(clock)
-    for _ in range(9):
-        throttle.failed("guessed@school.example")
+    for _ in range(5):
+        throttle.count("guessed@school.example")
     with Session(school.engine) as session:
         assert accounts.sign_in(session, throttle, STUDENT, PASSWORD)
 

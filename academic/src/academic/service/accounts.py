@@ -44,24 +44,27 @@ class Throttle:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._failures: dict[str, list[float]] = {}
+        self._attempts: dict[str, list[float]] = {}
         self._lock = threading.Lock()
 
-    def check(self, address: str) -> None:
-        """Raises TooManyFailuresError."""
+    def count(self, address: str) -> None:
+        """An attempt, wrong until `succeeded` says otherwise. Raises TooManyFailuresError."""
         with self._lock:
-            if len(self._recent(address)) >= _FAILURES:
+            recent = self._recent(address)
+            if len(recent) >= _FAILURES:
                 raise TooManyFailuresError
+            if len(self._attempts) >= _ADDRESSES:  # or made-up addresses would fill the memory
+                self._attempts.clear()
+            self._attempts[address] = [*recent, self._seconds()]
 
-    def failed(self, address: str) -> None:
+    def succeeded(self, address: str) -> None:
+        """An attempt that was counted."""
         with self._lock:
-            if len(self._failures) >= _ADDRESSES:  # or made-up addresses would fill the memory
-                self._failures.clear()
-            self._failures[address] = [*self._recent(address), self._seconds()]
+            self._attempts[address] = self._recent(address)[:-1]
 
     def _recent(self, address: str) -> list[float]:
         since = self._seconds() - _FAILURES_WITHIN_SECONDS
-        return [at for at in self._failures.get(address, ()) if at > since]
+        return [at for at in self._attempts.get(address, ()) if at > since]
 
 
 def add_user(session: Session, email: str, name: str, role: Role, password: str) -> User:
@@ -88,16 +91,16 @@ def sign_in(session: Session, throttle: Throttle, email: str, password: str) -> 
     if not _is_address(email):
         raise WrongPasswordError
     email = email.casefold()
-    throttle.check(email)
     user = session.scalar(sa.select(User).where(User.email == email))
+    throttle.count(email)
     try:
         with _HASHED_AT_ONCE:
             _HASHER.verify(user.password_hash if user else _NOBODYS, password)
     except (VerificationError, InvalidHashError) as error:
-        throttle.failed(email)
         raise WrongPasswordError from error
     if user is None:
         raise WrongPasswordError
+    throttle.succeeded(email)
     return begin_session(session, user)
 
 
