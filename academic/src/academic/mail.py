@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
+from functools import partial
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from academic.store.schema import Submission
@@ -60,11 +61,13 @@ def send(message: EmailMessage, settings: MailSettings) -> None:
     """Returns once the server has taken it. Raises what smtplib raises, or OSError."""
     server = settings.server
     assert server.hostname is not None
-    kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
+    context = ssl.create_default_context()
+    encrypted = partial(smtplib.SMTP_SSL, context=context)
+    kind = encrypted if server.scheme == "smtps" else smtplib.SMTP
     port = server.port or _PORTS[server.scheme]
     with kind(server.hostname, port, timeout=_ANSWERS_WITHIN_SECONDS) as connection:
         if server.scheme == "smtp+starttls":
-            connection.starttls(context=ssl.create_default_context())
+            connection.starttls(context=context)
         if server.username:
             connection.login(unquote(server.username), unquote(server.password or ""))
         connection.send_message(message)
