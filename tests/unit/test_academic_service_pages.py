@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from tests import academics
-from tests.academics import ADMIN, INSTRUCTOR, STUDENT, School
+from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, STUDENT, School
 
 from academic.service.accounts import form_key
 from academic.service.outbox import OUTBOX
@@ -200,6 +200,32 @@ def test_an_instructor_sees_every_submission_page_by_page(
         query = link[1] if link else None
     assert len(seen) == len(every) == 452
     assert set(seen) == every
+
+
+def test_the_first_page_shows_what_was_handed_in_last_however_much_that_is(school: School) -> None:
+    first = utc_now() - timedelta(days=1)
+    with Session(school.engine) as session:
+        student = academics.person(session, STUDENT)
+        for number in range(202):
+            of = school.program_id if number < 2 else school.essay_id
+            session.add(
+                Submission(
+                    id=f"{number:016}",
+                    key=f"listed-{number}",
+                    content="x",
+                    student=student,
+                    assignment_id=of,
+                    submitted_at=first + timedelta(seconds=number),
+                )
+            )
+        # Of another student, and at the same moment as one of this.
+        last = session.get_one(Submission, school.submission_id)
+        others = academics.hand_in(session, OTHER_STUDENT, last.assignment, key="listed-other")
+        others.submitted_at = last.submitted_at
+        session.commit()
+    text = academics.signed_in(academics.client(school), school, STUDENT).get("/").text
+    shown = re.findall(r'href="/submissions/(\w+)"', text)
+    assert sorted(shown) == sorted([f"{1:016}", school.submission_id])
 
 
 def test_the_api_lists_what_was_handed_in_before(school: School, instructor: TestClient) -> None:

@@ -1,6 +1,6 @@
 """Courses, assignments and what was handed in, as the pages and the API ask for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -129,6 +129,21 @@ def submissions_of(
     found = session.scalars(statement).all()
     listed = found[:_LISTED]
     return Listed(listed, listed[-1].id if len(found) > len(listed) else None)
+
+
+def latest_of(session: Session, student: User) -> Mapping[int, Submission]:
+    """What the student handed in last, by assignment."""
+    order = (Submission.submitted_at.desc(), Submission.id.desc())
+    place = sa.func.row_number().over(partition_by=Submission.assignment_id, order_by=order)
+    own = sa.select(Submission.id, place.label("place")).where(Submission.student_id == student.id)
+    placed = own.subquery()
+    statement = (
+        sa.select(Submission)
+        .join(placed, placed.c.id == Submission.id)
+        .where(placed.c.place == 1)
+        .options(joinedload(Submission.grade), selectinload(Submission.overrides))
+    )
+    return {each.assignment_id: each for each in session.scalars(statement)}
 
 
 def findings_of(session: Session, *submission_ids: str) -> Sequence[Finding]:

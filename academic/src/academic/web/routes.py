@@ -67,9 +67,7 @@ def _to(path: str) -> Response:
 
 @router.get("/")
 def home(request: Request, session: Stored, user: SignedIn) -> Response:
-    own = coursework.submissions_of(session, student_id=user.id)
-    # The latest comes first, and counts.
-    latest = {each.assignment_id: each for each in reversed(own.submissions)}
+    latest = coursework.latest_of(session, user)
     courses = coursework.courses_of(session, user)
     return _page(request, session, user, "home.html", courses=courses, latest=latest)
 
