@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 from tests import academics
-from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, STUDENT, School
+from tests.academics import ADMIN, INSTRUCTOR, OTHER_STUDENT, OUTSIDER, STUDENT, School
 
 from academic.service.accounts import form_key
 from academic.service.outbox import OUTBOX
@@ -330,6 +330,35 @@ def test_what_an_admin_cannot_mean_is_refused(
     answer = _post(admin, path, **form)
     assert answer.status_code == 400
     assert problem in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status", "text"),
+    [
+        (
+            "/people",
+            {"email": "new@x.org", "name": "Nia", "role": "student", "password": "x" * 10},
+            400,
+            "new@x.org has an account already.",
+        ),
+        ("/courses", {"code": "CHE-1", "title": "Atoms"}, 400, "There is a course CHE-1 already."),
+        ("/enrolments", {"email": OUTSIDER, "course_id": "1"}, 303, ""),
+    ],
+)
+def test_what_two_admins_add_at_once_is_there_already_for_the_second(
+    school: School, path: str, form: dict[str, str], status: int, text: str
+) -> None:
+    first, second = (academics.signed_in(academics.client(school), school, ADMIN) for _ in range(2))
+    answers = []
+
+    def add_first(*_: object) -> None:
+        """Between the second's look and its own adding."""
+        answers.append(_post(first, path, **form).status_code)
+
+    sa.event.listen(Session, "before_flush", add_first, once=True)
+    answer = _post(second, path, **form)
+    assert (answers, answer.status_code) == ([303], status)
+    assert text in answer.text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from academic.store.schema import Role, SignIn, User, utc_now
@@ -68,7 +69,10 @@ class Throttle:
 
 
 def add_user(session: Session, email: str, name: str, role: Role, password: str) -> User:
-    """Raises ValueError where something is missing, or the address is taken."""
+    """Raises ValueError where something is missing, or the address is taken.
+
+    Rolls back where another adds that address just then.
+    """
     email, name = email.strip(), name.strip()
     if not _is_address(email):
         raise ValueError("Give an e-mail address, such as ada@example.org.")
@@ -77,10 +81,16 @@ def add_user(session: Session, email: str, name: str, role: Role, password: str)
     if not SHORTEST_PASSWORD <= len(password) <= 200:
         raise ValueError(f"Give a password of {SHORTEST_PASSWORD} to 200 characters.")
     email = email.casefold()
+    taken = f"{email} has an account already."
     if session.scalar(sa.select(User).where(User.email == email)):
-        raise ValueError(f"{email} has an account already.")
+        raise ValueError(taken)
     user = User(email=email, name=name, role=role, password_hash=_HASHER.hash(password))
     session.add(user)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        session.rollback()
+        raise ValueError(taken) from error
     return user
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from academic.service.accounts import add_user
@@ -28,11 +29,16 @@ def add_course(session: Session, code: str, title: str) -> Course:
     code, title = code.strip(), title.strip()
     if not 1 <= len(code) <= 20 or not 1 <= len(title) <= 200 or not (code + title).isprintable():
         raise ValueError("Give a code of at most 20 characters, and a title of at most 200.")
+    taken = f"There is a course {code} already."
     if session.scalar(sa.select(Course).where(Course.code == code)):
-        raise ValueError(f"There is a course {code} already.")
+        raise ValueError(taken)
     course = Course(code=code, title=title)
     session.add(course)
-    session.commit()
+    try:
+        session.commit()
+    except IntegrityError as error:
+        session.rollback()
+        raise ValueError(taken) from error
     return course
 
 
@@ -47,4 +53,8 @@ def enrol(session: Session, email: str, course_id: int) -> None:
         raise ValueError("There is no such course.")
     if course not in user.courses:
         user.courses.append(course)
-    session.commit()
+    try:
+        session.commit()
+    except IntegrityError:
+        # Another has enrolled them just now.
+        session.rollback()
