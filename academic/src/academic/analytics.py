@@ -4,9 +4,11 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import mean, median
 
+GRADED_WITHIN = timedelta(minutes=5)
+"""How long a report waits for the grade of the submission that it is made for."""
 _STEPS = 10
 # The runner leaves out a larger result.
 _MAX_SUMMARY_BYTES = 3 * 1024

@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from academic import grading
-from academic.analytics import SubmissionRow, course_analytics, summary
+from academic.analytics import GRADED_WITHIN, SubmissionRow, course_analytics, summary
 from academic.grading.programs import runs_from_result
 from academic.mail import MailSettings, confirmation, send
 from academic.plagiarism import Document, compare, is_suspicious
@@ -34,8 +34,6 @@ from academic.store.schema import (
 )
 from bgjobs_runner import PermanentFailure, RetryLater, job
 
-_GRADED_WITHIN = timedelta(minutes=5)
-"""How long a report waits for the grade of the submission that it is made for."""
 _LATER_SECONDS = 10
 """A run of a job may say "later" 50 times."""
 _LATEST_SECONDS = 30
@@ -129,7 +127,7 @@ class GenerateAnalyticsReport:
         """Waits for the grade of the submission that it is made for, but not for long."""
         with _session() as session:
             found = _submission(session, submission)
-            if found.grade is None and utc_now() - found.submitted_at < _GRADED_WITHIN:
+            if found.grade is None and utc_now() - found.submitted_at < GRADED_WITHIN:
                 raise RetryLater(_LATER_SECONDS, "the submission is not graded yet")
             course_id = found.assignment.course_id
             computed_at = utc_now()

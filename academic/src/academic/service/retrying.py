@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from academic.service.job_words import GONE
 from academic.service.outbox import OUTBOX, refusals
 from academic.service.permissions import Action, require
-from academic.service.submitting import RefusedError, dispatch_again, dispatch_report
+from academic.service.submitting import RefusedError, dispatch_again
 from academic.store.schema import JobState, ProgramRun, Submission, User
 from bgjobs.client import ClientError, NoSuchJobError
 
@@ -62,8 +62,6 @@ def _run_again(
         again(job.name)
     except NoSuchJobError:
         dispatch_again(session, submission, job)
-    if job.title == "AutomatedGrading":
-        dispatch_report(session, submission)
     session.commit()
 
 

@@ -18,10 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
+from academic.analytics import GRADED_WITHIN
 from academic.service.job_words import GONE, TERMINAL_PHASES
 from academic.service.outbox import OUTBOX
 from academic.service.retrying import grade_again
-from academic.store.schema import JobState, LastContact, ProgramRun, utc_now
+from academic.service.submitting import dispatch_report
+from academic.store.schema import JobState, LastContact, ProgramRun, Submission, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +157,8 @@ def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], Non
     """Writes down the state of one BackgroundJob, unless a newer one is known.
 
     Asks by `again` for the grading of a program that has run well, where it has failed already:
-    it waits for what is written down here, and gives up while this service is away.
+    it waits for what is written down here, and gives up while this service is away. After a late
+    grading, for which no report has waited, another report is made.
     """
     metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
     version = int(metadata["resourceVersion"])
@@ -172,6 +175,7 @@ def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], Non
         "resource_version": version,
     }
     with Session(engine) as session:
+        before = session.scalar(sa.select(JobState.phase).where(JobState.name == metadata["name"]))
         changed = session.execute(
             sa.update(JobState)
             .where(JobState.name == metadata["name"], JobState.resource_version < version)
@@ -189,6 +193,8 @@ def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], Non
         )
         if state and has_run:
             _record_run(session, state, status)
+        if state and state.title == "AutomatedGrading" and before != state.phase == "Succeeded":
+            _report_if_late(session, state)
         session.commit()
     if has_run and values["phase"] == "Succeeded":
         grade_again(engine, metadata["name"], again)
@@ -228,6 +234,13 @@ def _record_run(session: Session, state: JobState, status: Mapping[str, Any]) ->
             problem="" if succeeded else state.message,
         )
     )
+
+
+def _report_if_late(session: Session, grading: JobState) -> None:
+    """Another report, where the submission's own may have ended without its grade."""
+    submission = session.get_one(Submission, grading.submission_id)
+    if utc_now() - submission.submitted_at >= GRADED_WITHIN:
+        dispatch_report(session, submission)
 
 
 def _time(text: str | None) -> datetime | None:
