@@ -25,7 +25,8 @@ from academic.store.schema import (
 from academic.web.context import COOKIE
 from bgjobs.client import NoSuchJobError, UnreachableError
 
-_RESULT = {"runs": [{"outcome": "finished", "exit_code": 0, "output": "7\n"}]}
+_RUN = {"outcome": "finished", "exit_code": 0, "output": "7\n", "digest": "", "error": ""}
+_RESULT = {"runs": [_RUN]}
 
 
 @pytest.fixture
@@ -188,6 +189,19 @@ def test_why_a_program_could_not_be_run_is_there_and_gives_way_to_a_result(
     _record(school, _job(name, 9, "Succeeded", result=_RESULT))
     with Session(school.engine) as session:
         assert session.get_one(ProgramRun, program).problem == ""
+
+
+@pytest.mark.parametrize("status", [{}, {"result": {"runs": "many"}}])
+def test_of_a_program_whose_output_was_lost_that_is_written_down_and_nothing_graded(
+    school: School, program: str, status: dict[str, Any]
+) -> None:
+    _record(school, _job(f"grade-{program}", 6, "Failed"))
+    asked: list[str] = []
+    _record(school, _job(f"run-{program}", 7, "Succeeded", **status), asked.append)
+    with Session(school.engine) as session:
+        run = session.get_one(ProgramRun, program)
+        assert (run.result, run.problem) == (None, "what it printed did not arrive")
+    assert asked == []
 
 
 @pytest.mark.parametrize(
@@ -380,6 +394,34 @@ def test_grading_a_program_that_could_not_be_run_runs_it_again_first(
     assert asked == [f"run-{program}", f"grade-{program}"]
     with Session(school.engine) as session:
         assert session.get(ProgramRun, program) is None
+
+
+def test_grading_a_program_whose_output_was_lost_runs_it_again_under_another_name(
+    school: School, program: str
+) -> None:
+    run, grading = f"run-{program}", f"grade-{program}"
+    _record(school, _job(run, 5, "Succeeded"))
+    _record(school, _job(grading, 6, "Failed"))
+    asked: list[str] = []
+    browser = academics.signed_in(academics.client(school, asked.append), school, INSTRUCTOR)
+    path = f"/api/v1/submissions/{program}/jobs/{grading}/retry"
+    for version in (8, 10):
+        assert browser.post(path).status_code == 202
+        with Session(school.engine) as session:
+            another = academics.job_states(session, program)["RunProgram"]
+            assert (another.name.rpartition("-")[0], another.phase) == (run, "")
+            assert session.get(ProgramRun, program) is None
+        # Lost once more.
+        _record(school, _job(another.name, version, "Succeeded"))
+    assert asked == [grading] * 2
+    with school.engine.connect() as connection:
+        made = {row.name: row.manifest for row in connection.execute(OUTBOX.table.select())}
+    runs = [each for name, each in made.items() if name.startswith(run)]
+    assert [each["spec"] for each in runs] == [made[run]["spec"]] * 3
+    # The first is nobody's now.
+    _record(school, _job(run, 20, "Succeeded", result=_RESULT))
+    with Session(school.engine) as session:
+        assert session.get_one(ProgramRun, program).result is None
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Gone"])

@@ -24,8 +24,9 @@ def retry(
     """Asks by `again` for another run of the submission's job of that name. Commits.
 
     A job that the API server refused to create is offered to it again, and one that was deleted
-    is made anew. Grading a program that could not be run runs the program again, too: without that
-    the same would come of it. Raises NotPermittedError, RefusedError and what `again` raises.
+    is made anew. Grading a program that could not be run, or whose output was lost, runs the
+    program again, too: without that the same would come of it. Raises NotPermittedError,
+    RefusedError and what `again` raises.
     """
     require(user, Action.RETRY_JOB, course_id=submission.assignment.course_id)
     jobs = {job.name: job for job in submission.jobs}
@@ -36,7 +37,7 @@ def retry(
         return
     if job is None or job.phase not in RETRIED_PHASES:
         raise RefusedError("Only a job that has failed, was cancelled or deleted can be run again.")
-    for each in (*_awaited(job, jobs), job):
+    for each in (*_awaited(session, job, jobs), job):
         if each.title == "RunProgram":
             session.execute(sa.delete(ProgramRun).where(ProgramRun.submission_id == submission.id))
             session.commit()
@@ -58,18 +59,20 @@ def grade_again(engine: sa.Engine, run: str, again: Callable[[str], None]) -> No
 def _run_again(
     session: Session, submission: Submission, job: JobState, again: Callable[[str], None]
 ) -> None:
-    try:
-        again(job.name)
-    except NoSuchJobError:
+    if job.phase == "Succeeded":
         dispatch_again(session, submission, job)
+    else:
+        try:
+            again(job.name)
+        except NoSuchJobError:
+            dispatch_again(session, submission, job)
     session.commit()
 
 
-def _awaited(job: JobState, jobs: dict[str, JobState]) -> list[JobState]:
+def _awaited(session: Session, job: JobState, jobs: dict[str, JobState]) -> list[JobState]:
     if job.title != "AutomatedGrading":
         return []
-    return [
-        each
-        for each in jobs.values()
-        if each.title == "RunProgram" and each.phase in RETRIED_PHASES
-    ]
+    run = session.get(ProgramRun, job.submission_id)
+    is_lost = run is None or run.result is None
+    phases = (*RETRIED_PHASES, "Succeeded") if is_lost else RETRIED_PHASES
+    return [each for each in jobs.values() if each.title == "RunProgram" and each.phase in phases]

@@ -148,12 +148,17 @@ def require_room(cases: Sequence[Case]) -> None:
 
 
 def dispatch_again(session: Session, submission: Submission, job: JobState) -> None:
-    """A new BackgroundJob in place of one that was deleted."""
+    """A new BackgroundJob in place of one that was deleted.
+
+    In place of one that has succeeded it has another name: the cluster runs that no second time.
+    """
+    [planned] = [each for each in planned_jobs(submission) if each.title == job.title]
+    if job.phase == "Succeeded":
+        job.name = f"{planned.name}-{token_hex(4)}"
     job.phase = job.reason = job.message = ""
     job.attempt = job.attempts_allowed = job.resource_version = 0
     job.next_attempt_at = None
-    [planned] = [each for each in planned_jobs(submission) if each.name == job.name]
-    _dispatch(session, planned)
+    _dispatch(session, replace(planned, name=job.name))
 
 
 def _run_parameters(program: str, cases: Sequence[Case]) -> dict[str, object]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from urllib3.exceptions import HTTPError
 
 from academic.analytics import GRADED_WITHIN
+from academic.grading import runs_from_result
 from academic.service.job_words import GONE, TERMINAL_PHASES
 from academic.service.outbox import OUTBOX
 from academic.service.retrying import grade_again
@@ -34,6 +35,7 @@ _TIMEOUTS = (2, 6)
 _PAUSE_SECONDS = 1.0
 _STALE_AFTER = timedelta(seconds=8)
 _RESOURCE = ("bgjobs.dev", "v1alpha1")
+_LOST = "what it printed did not arrive"
 _FREE = {"disruptions": 5, "deferrals": 50, "suspensions": 50}
 """Attempts that end so cost no retry, up to that many of them in a run."""
 
@@ -191,12 +193,11 @@ def record(engine: sa.Engine, job: Mapping[str, Any], again: Callable[[str], Non
             and state.phase in TERMINAL_PHASES
             and not runs_again
         )
-        if state and has_run:
-            _record_run(session, state, status)
+        can_be_graded = bool(state and has_run and _record_run(session, state, status))
         if state and state.title == "AutomatedGrading" and before != state.phase == "Succeeded":
             _report_if_late(session, state)
         session.commit()
-    if has_run and values["phase"] == "Succeeded":
+    if can_be_graded:
         grade_again(engine, metadata["name"], again)
 
 
@@ -225,15 +226,18 @@ def _is_under_way() -> sa.ColumnElement[bool]:
     return sa.and_(has_left, JobState.phase.not_in((GONE, *TERMINAL_PHASES)))
 
 
-def _record_run(session: Session, state: JobState, status: Mapping[str, Any]) -> None:
-    succeeded = state.phase == "Succeeded"
-    session.merge(
-        ProgramRun(
-            submission_id=state.submission_id,
-            result=status.get("result") if succeeded else None,
-            problem="" if succeeded else state.message,
-        )
-    )
+def _record_run(session: Session, state: JobState, status: Mapping[str, Any]) -> bool:
+    """Whether it can be graded."""
+    result, problem = None, state.message
+    if state.phase == "Succeeded":
+        result, problem = status.get("result"), ""
+        try:
+            runs_from_result(result)
+        except ValueError:
+            # Its pod was gone before, for example.
+            result, problem = None, _LOST
+    session.merge(ProgramRun(submission_id=state.submission_id, result=result, problem=problem))
+    return result is not None
 
 
 def _report_if_late(session: Session, grading: JobState) -> None:
