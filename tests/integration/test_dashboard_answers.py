@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -197,6 +198,13 @@ def test_the_number_of_failures_leads_to_a_page_that_counts_the_same(
     status, page = _get(url + tile[1], headers)
     assert status == 200
     assert 'data-l="failed jobs">777<' in page
+
+
+def test_many_who_look_at_once_are_answered_in_turn(url: str, headers: dict[str, str]) -> None:
+    pages = [f"{url}{path}" for path in ("/", "/jobs", "/errors", "/analytics")] * 25
+    with ThreadPoolExecutor(len(pages)) as viewers:
+        answers = [*viewers.map(lambda page: _get(page, headers), pages)]
+    assert [status for status, _ in answers] == [200] * len(pages)
 
 
 def test_pages_of_jobs_follow_each_other(url: str, headers: dict[str, str]) -> None:

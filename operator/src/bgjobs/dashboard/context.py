@@ -19,6 +19,8 @@ from bgjobs.dashboard.cluster import as_viewer
 from bgjobs.dashboard.filters import utc_now
 from bgjobs.dashboard.session import Sessions
 
+_AT_ONCE = 12
+"""Requests with a connection: no more than the 15 that the engine has."""
 _BEARER = "bearer "
 _UID = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 
@@ -62,7 +64,11 @@ def _connection(
 
 Its = Annotated[Dashboard, Depends(_dashboard)]
 Admitted = Annotated[Viewer, Depends(_viewer)]
-Connected = Annotated[sa.Connection, Depends(_connection)]
+# A request runs in one thread after the other, and keeps its connection between them. Without the
+# limit those that have a connection would wait for a thread, and every thread for a connection.
+Connected = Annotated[
+    sa.Connection, Depends(_connection, scope="function", max_concurrency=_AT_ONCE)
+]
 """Of somebody who may look: nothing is read for others."""
 
 
