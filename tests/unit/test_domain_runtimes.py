@@ -126,6 +126,19 @@ def test_what_a_key_only_pauses_stays_counted_where_it_was(
             id="a key that YAML takes for true",
         ),
         pytest.param(
+            {
+                "default": "image: a:1",
+                "shop": "volumes: [{name: v, csi: {driver: d, volumeAttributes: {on: x}}}]",
+            },
+            "key 'shop' has a name that is no text, True: put it in quotes",
+            id="such a key where anything may stand",
+        ),
+        pytest.param(
+            {"default": "{image: 'a:1', volumes: [{name: v, emptyDir: {null: x}}]}"},
+            "a name that is no text, None: put it in quotes",
+            id="a key that YAML takes for null",
+        ),
+        pytest.param(
             {"default": "image: ''"}, "length >= 1 - at `$.image`", id="an image of no name"
         ),
         pytest.param(

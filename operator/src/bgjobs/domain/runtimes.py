@@ -5,7 +5,7 @@ Platform engineers own this (ConfigMap bgjobs-runtimes); submitters choose none 
 
 import json
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -113,8 +113,9 @@ def namespace_refusal(runtime: ResolvedRuntime, namespace: str) -> str | None:
 
 
 def _parse_runtime(key: str, text: str) -> Runtime:
+    value = _read(key, text)
     try:
-        return msgspec.convert(_read(key, text), Runtime)
+        runtime = msgspec.convert(value, Runtime)
     except msgspec.ValidationError as error:
         hint = ""
         if "`$.paused`" in str(error):
@@ -126,6 +127,25 @@ def _parse_runtime(key: str, text: str) -> Runtime:
         raise ConfigurationError(
             f"key {key!r}: {cut(str(error), MAX_QUOTED_CHARACTERS)}{hint}"
         ) from error
+    if others := [name for name in _names_in(value) if not isinstance(name, str)]:
+        name = cut(repr(others[0]), MAX_QUOTED_CHARACTERS)
+        raise ConfigurationError(
+            f"key {key!r} has a name that is no text, {name}: put it in quotes (YAML takes on, "
+            "off, yes, no and null for something else)"
+        )
+    return runtime
+
+
+def _names_in(value: Any) -> Iterator[Any]:
+    """Those of all mappings, however deep."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case dict() as mapping:
+                yield from mapping
+                rest.extend(mapping.values())
+            case list() as items:
+                rest.extend(items)
 
 
 def _read(key: str, text: str) -> Any:
