@@ -630,6 +630,30 @@ async def test_what_is_only_passing_holds_no_slot_and_is_tried_again(status: int
     assert len(operator.children) == 1
 
 
+async def test_a_fault_of_the_operator_keeps_no_slot() -> None:
+    operator = Operator(max_concurrent=1)
+    operator.apply()
+    operator.api.wrong["POST"] = (TypeError("not to be encoded"), False)
+    with pytest.raises(TypeError):
+        await operator.work()
+    operator.apply("other", OTHER_UID)
+    await operator.work()
+    assert [child["metadata"]["labels"]["bgjobs.dev/uid"] for child in operator.children] == [
+        OTHER_UID
+    ]
+
+
+async def test_a_start_without_an_answer_keeps_its_slot() -> None:
+    operator = Operator(max_concurrent=1)
+    operator.apply()
+    operator.api.wrong["POST"] = (TimeoutError(), True)
+    with pytest.raises(TimeoutError):
+        await operator.work()
+    operator.apply("other", OTHER_UID)
+    await operator.work()
+    assert len(operator.children) == 1
+
+
 async def test_a_job_of_a_namespace_that_ends_says_so_and_is_tried_every_five_minutes() -> None:
     """The namespace may hang, while ending, for as long as a finalizer is not heeded."""
     operator = Operator()

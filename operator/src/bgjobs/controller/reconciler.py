@@ -28,7 +28,7 @@ from bgjobs.domain.resource import (
 )
 from bgjobs.domain.runtimes import DEFAULT, runtime_for
 from bgjobs.kube import manifests, paths, reading
-from bgjobs.kube.api import Api, ApiError, delete_options
+from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options
 from bgjobs.kube.views import Doubt, Views
 from bgjobs.mirror.writer import MirrorWriter
 
@@ -114,10 +114,15 @@ class Reconciler:
         decision = decide(seen, self._configuration.current, self._now())
         if seen.child is not None:
             self._hold(seen)
+        starts = decision.start is not None
         try:
             self._copy_to_mirror(await self._carry_out(seen, decision))
+        except Exception as error:
+            # It may have started where the answer was lost, but a fault must not keep its slot.
+            starts = starts and isinstance(error, REQUEST_ERRORS)
+            raise
         finally:
-            if decision.start is None and not self._is_under_way(uid):
+            if not starts and not self._is_under_way(uid):
                 self._admission.release(uid)
         # Not before: what failed waits for its turn, whatever time has come meanwhile.
         if decision.look_again_at is not None:
