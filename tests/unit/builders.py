@@ -106,6 +106,7 @@ def pod(phase: PodPhase, run: int = 1, attempt: int = 1, **changes: Any) -> Pod:
         "owner_uid": f"job-{run}-{attempt}",
         "run": run,
         "attempt": attempt,
+        "created": NOW,
         "phase": phase,
         **changes,
     }

@@ -627,6 +627,36 @@ def test_a_node_whose_clock_is_ahead_delays_no_retry() -> None:
     assert (status.next_attempt_time, status.run_seconds) == (LATER, 4)
 
 
+@pytest.mark.parametrize(
+    ("end", "start", "finish"),
+    [
+        pytest.param(
+            failed(started=NOW - seconds(3599), finished=NOW - seconds(3596)),
+            NOW,
+            NOW + seconds(3),
+            id="by its start",
+        ),
+        pytest.param(
+            failed(started=None, finished=NOW - seconds(3596)), None, NOW, id="it never started"
+        ),
+        pytest.param(
+            failed(started=NOW - seconds(3600), finished=NOW),
+            NOW,
+            LATER,
+            id="mended meanwhile: not after now",
+        ),
+    ],
+)
+def test_a_node_whose_clock_is_behind_spares_no_pause(
+    end: Pod, start: datetime | None, finish: datetime
+) -> None:
+    job = background_job(backoff=Backoff(seconds=300))
+    status = decide(see(job, child_job(), end), CONFIG, LATER).status
+    assert (status.attempts[0].start, status.attempts[0].finish) == (start, finish)
+    assert status.next_attempt_time is not None
+    assert status.next_attempt_time >= finish + seconds(300)
+
+
 def test_without_a_finish_the_time_of_the_record_is_taken() -> None:
     end = failed(finished=None)
     status = decide(see(background_job(), child_job(), end), CONFIG, LATER + seconds(0.75)).status

@@ -88,6 +88,7 @@ def test_what_lacks_our_labels_is_refused(labels: dict[str, str]) -> None:
 def test_a_running_pod() -> None:
     pod = reading.pod(pod_json("Running", RUNNING_STATE))
     assert (pod.phase, pod.started, pod.finished) == (PodPhase.RUNNING, NOW + seconds(1), None)
+    assert pod.created == NOW
     assert (pod.run, pod.attempt, pod.node_name, pod.owner_uid) == (1, 1, "node-1", "job-1-1")
     assert (pod.waiting, pod.disruption, pod.ended) == (None, None, False)
 

@@ -57,6 +57,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its Job was deleted without it."""
     run: int
     attempt: int
+    created: datetime
     phase: PodPhase
     reason: str | None = None
     node_name: str | None = None

@@ -93,6 +93,7 @@ def pod(raw: dict[str, Any]) -> Pod:
         is_orphan=owner_uid(raw) is None,
         run=int(metadata["labels"][labels.RUN]),
         attempt=int(metadata["labels"][labels.ATTEMPT]),
+        created=time(metadata["creationTimestamp"]),
         phase=PodPhase(status.get("phase", "Pending")),
         reason=status.get("reason"),
         node_name=raw["spec"].get("nodeName"),

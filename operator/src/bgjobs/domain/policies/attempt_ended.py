@@ -179,12 +179,17 @@ def _recorded(seen: Observation, child: ChildJob, end: Ending, now: datetime) ->
 
 
 def _times(pod: Pod | None, now: datetime) -> tuple[datetime | None, datetime]:
-    """When the attempt started and ended: not after now, though its node's clock may be ahead."""
+    """When the attempt started and ended, both moved by as much as its node's clock is known wrong.
+
+    It neither ended after now nor began before its pod was created: those times are the server's.
+    """
     start = pod.started if pod else None
     finish = (pod.finished if pod else None) or seconds(now)
-    ahead = max(timedelta(0), finish - seconds(now))
-    finish -= ahead
-    return min(start - ahead, finish) if start else None, finish
+    wrong = min(timedelta(0), seconds(now) - finish)
+    if pod is not None and (start or finish) < pod.created:
+        wrong = pod.created - (start or finish)
+    finish = min(finish + wrong, seconds(now))
+    return min(start + wrong, finish) if start else None, finish
 
 
 def _count(so_far: int, one_more: bool) -> int:
