@@ -1,4 +1,7 @@
-"""etcd is restored from an older backup: the mirror follows what the API server then has."""
+"""etcd is restored from an older backup: the mirror follows what the API server then has.
+
+Whoever has seen newer objects ends, since it would never see them change.
+"""
 
 import contextlib
 import os
@@ -29,11 +32,16 @@ def test_rows_newer_than_a_restored_etcd_do_not_freeze_the_mirror(
     url, backup = fresh_database(mariadb), tmp_path / "backup"
     database = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     (directory := tmp_path / "operator").mkdir()
+    (beside := tmp_path / "beside").mkdir()
     with control_plane(tmp_path / "control-plane") as parts:
         server = api.connect(parts)
         api.install(server)
         operating.install(server)
-        with operating.running(server, url, directory, **_SWEEP_OFTEN) as operator:
+        with (
+            operating.running(server, url, directory, **_SWEEP_OFTEN) as operator,
+            operating.beside(server, operator, beside, server.url) as standby,
+        ):
+            operating.start(standby)
             jobs = watching.new_namespace(server, "restored")
             watching.allow(jobs, CLASS)
             changed = submit(jobs, "changed", suspend=True)
@@ -46,6 +54,12 @@ def test_rows_newer_than_a_restored_etcd_do_not_freeze_the_mirror(
 
             operating.kill(operator)
             with _restored(server, backup):
+                api.wait_until(
+                    lambda: operating.ended(standby),
+                    lambda: f"the standby goes on:\n{operating.log_tail(standby)}",
+                    _ANSWERS_WITHIN_S,
+                )
+                assert "the API server was restored" in operating.log_tail(standby)
                 operating.start(operator, **_SWEEP_OFTEN)
                 row = watching.wait_row_where(database, changed, lambda row: row["epoch"] == 1)
                 assert (row["phase"], row["deleted_at"]) == ("Pending", None)

@@ -33,7 +33,7 @@ from bgjobs.domain.observation import Pod
 from bgjobs.domain.resource import BackgroundJob, JobRef, Status, parse
 from bgjobs.kube import paths, reading
 from bgjobs.kube.api import Api, ApiError
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 from bgjobs.mirror.writer import AttemptKey, MirrorWriter
 
 JOBS = paths.jobs("shop")
@@ -619,7 +619,7 @@ async def test_a_refused_start_is_tried_again_as_soon_as_the_configuration_is_an
     assert len(operator.children) == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [409, 429, 500, 503])
 async def test_what_is_only_passing_holds_no_slot_and_is_tried_again(status: int) -> None:
     operator = Operator()
     operator.apply()
@@ -753,6 +753,17 @@ async def test_a_conflict_looks_again_and_records_the_outcome_once() -> None:
     assert operator.shown == ("Succeeded", "Succeeded")
     assert operator.status["attemptsTotal"] == 1
     assert operator.events.posted == ["Succeeded"]
+
+
+async def test_a_status_of_a_restored_api_server_is_not_tried_for_ever() -> None:
+    operator = Operator()
+    operator.apply()
+    await operator.work()
+    backup = copy.deepcopy(operator.api.objects[STOCK])
+    operator.apply(suspend=True)
+    operator.api.objects[STOCK] = backup
+    with pytest.raises(RestoredError):
+        await operator.work()
 
 
 async def test_a_status_whose_answer_was_lost_is_recorded_once() -> None:
@@ -912,6 +923,18 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_before_it_is_deleted() 
     await operator.work()
     assert "deletionTimestamp" in operator.children[0]["metadata"]
     assert operator.requests().count("DELETE job") == 2
+
+
+async def test_the_job_of_a_restored_api_server_is_not_deleted_for_ever() -> None:
+    operator = await running_operator()
+    place = f"{JOBS}/{operator.children[0]['metadata']['name']}"
+    known = reading.child_job(operator.children[0])
+    newer = msgspec.structs.replace(known, resource_version=operator.api.next_version())
+    operator.views.put_child(UID, newer)
+    operator.apply(cancelled=True)
+    with pytest.raises(RestoredError):
+        await operator.work()
+    assert "deletionTimestamp" not in operator.api.objects[place]["metadata"]
 
 
 async def test_a_job_that_has_ended_is_not_deleted() -> None:

@@ -1,7 +1,7 @@
 """What a leader reads anew, and what it deletes: what has expired or strays, and only that."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from bgjobs.controller.log_tails import LogTails
 from bgjobs.controller.resync import Resync
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.domain.names import child_job_name
-from bgjobs.domain.resource import JobRef, Phase, Status
+from bgjobs.domain.resource import BackgroundJob, JobRef, Phase, Status
 from bgjobs.domain.retention import Retention
 from bgjobs.kube import labels, paths
 from bgjobs.kube.api import Api, ApiError
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 from bgjobs.mirror import writer
 from bgjobs.mirror.schema import JOBS, METADATA
 from bgjobs.mirror.writer import MirrorWriter
@@ -66,6 +66,8 @@ class FakeApi(Api):
         self.got: list[str] = []
         self.deleted: list[str] = []
         self.streamed: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What goes on while a sweep begins its list."""
         self.breaks_off = False
         """Whether a list ends in the middle of nowhere."""
 
@@ -75,6 +77,7 @@ class FakeApi(Api):
 
     async def get_list(self, path: str, **params: str) -> Any:
         assert (path, params) == (paths.ALL_BACKGROUND_JOBS, {"limit": "1"})
+        self.meanwhile()
         return {"metadata": {"resourceVersion": "1000"}}
 
     async def stream(self, path: str, **params: str) -> AsyncIterator[bytes]:
@@ -348,7 +351,8 @@ async def test_a_child_job_that_is_no_longer_listed_is_doubted(scene: Scene) -> 
 
 async def test_the_sweep_notices_what_vanished_without_a_watch_telling(scene: Scene) -> None:
     scene.views.put_job(background_job(uid="vanished"))
-    scene.views.put_job(background_job(uid="made-since", resource_version="1001"))
+    made_since = background_job(uid="made-since", resource_version="1001")
+    scene.api.meanwhile = lambda: scene.views.put_job(made_since)
     await scene.resync.background_jobs()
     assert scene.views.is_doubted("vanished", Doubt.JOB)
     assert not scene.views.is_doubted("made-since", Doubt.JOB)
@@ -356,10 +360,33 @@ async def test_the_sweep_notices_what_vanished_without_a_watch_telling(scene: Sc
 
 async def test_the_sweep_notices_what_succeeded_without_a_watch_telling(scene: Scene) -> None:
     """Or it would stay in memory for as long as it stays in the cluster."""
-    scene.views.put_job(background_job(Status(phase=Phase.SUCCEEDED)))
+    scene.views.put_job(background_job(Status(phase=Phase.SUCCEEDED), resource_version="7"))
     await scene.resync.background_jobs()
     assert scene.views.is_doubted(UID, Doubt.JOB)
     assert await scene.order() == [UID]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(background_job(uid="lost", resource_version="1001"), id="newer than the list"),
+        pytest.param(background_job(resource_version="8"), id="newer than what is listed"),
+    ],
+)
+async def test_the_sweep_notices_a_restored_api_server_also_without_a_mirror(
+    known: BackgroundJob, scene: Scene, engine: sa.Engine
+) -> None:
+    METADATA.drop_all(engine)
+    scene.views.put_job(known)
+    with pytest.raises(RestoredError):
+        await scene.resync.background_jobs()
+
+
+async def test_who_becomes_the_leader_notices_a_restored_api_server(scene: Scene) -> None:
+    scene.put_owner("Pending")
+    scene.views.put_job(background_job(resource_version="8"))
+    with pytest.raises(RestoredError):
+        await scene.resync.catch_up()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.unit.builders import Time, background_job, running, seconds
 from bgjobs.controller.worker import Workers, stand_by
 from bgjobs.controller.workqueue import URGENT, WorkQueue
 from bgjobs.kube.api import ApiError
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 
 
 class Bench:
@@ -72,6 +72,18 @@ async def test_a_key_that_fails_is_tried_again_later(bench: Bench, fault: Except
     bench.queue.add("b")  # The clock is not the event loop's: somebody has to look.
     await bench.settle()
     assert sorted(bench.begun) == ["a", "a", "b"]
+
+
+async def test_a_restored_api_server_ends_the_work() -> None:
+    bench = Bench()
+    workers = Workers(bench.queue, bench.reconcile, bench.time.now, lambda key: f"shop/{key}")
+    at_work = asyncio.create_task(workers.run(2))
+    bench.queue.add("a")
+    await bench.settle()
+    bench.ends["a"].set_exception(RestoredError())
+    with pytest.raises(ExceptionGroup) as ended:
+        await at_work
+    assert ended.group_contains(RestoredError)
 
 
 async def test_the_log_names_the_job_and_an_error_that_says_nothing(

@@ -40,7 +40,7 @@ from bgjobs.domain.retention import Retention
 from bgjobs.kube import configmaps, paths
 from bgjobs.kube.api import Api, ApiError, connect, in_words
 from bgjobs.kube.clock import ServerClock, boot_seconds
-from bgjobs.kube.views import Views
+from bgjobs.kube.views import RestoredError, Views
 from bgjobs.mirror.database import connect as connect_database
 from bgjobs.mirror.writer import MirrorWriter
 from bgjobs.settings import Settings
@@ -112,6 +112,9 @@ async def _run(settings: Settings, database: sa.Engine) -> int:
             await _operate(settings, elector, api, clock, mirror)
         except* LeaseLostError as lost:
             logger.error("ends, to be started again: %s", lost.exceptions[0])
+            exit_code = 1
+        except* RestoredError:
+            logger.error("ends, to be started again: the API server was restored from a backup")
             exit_code = 1
         finally:
             await asyncio.to_thread(mirror.stop, _MIRROR_FLUSH_SECONDS)
@@ -195,7 +198,10 @@ def assemble(
 async def _operate(
     settings: Settings, elector: Elector, api: Api, clock: ServerClock, mirror: MirrorWriter
 ) -> None:
-    """Runs until it is told to end. Raises LeaseLostError, and what kopf cannot mend."""
+    """Runs until it is told to end.
+
+    Raises LeaseLostError, RestoredError, and what kopf cannot mend.
+    """
     parts = assemble(settings, api, mirror, clock.now)
     metrics.LEADER.set_function(elector.may_write)
     metrics.QUEUE_DEPTH.set_function(lambda: len(parts.queue))

@@ -11,7 +11,7 @@ from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 
 
 class Observer:
@@ -28,13 +28,16 @@ class Observer:
     async def read_job(self, job: BackgroundJob) -> BackgroundJob | None:
         """The BackgroundJob as it is now; None if it is gone.
 
-        Raises ValueError where it breaks the schema by now.
+        Raises ValueError where it breaks the schema by now, RestoredError where it is older.
         """
         raw = await self._api.get(paths.background_job(job.metadata.namespace, job.metadata.name))
         if raw is None or raw["metadata"]["uid"] != job.metadata.uid:
             self._views.job_is_over(job.metadata.uid)
             return None
-        self._views.put_job(parse(raw))
+        fresh = parse(raw)
+        if fresh.metadata.version < job.metadata.version:
+            raise RestoredError
+        self._views.put_job(fresh)
         return self._views.job(job.metadata.uid)
 
     async def observe(
@@ -72,13 +75,15 @@ class Observer:
         return current(job, self._views.child(metadata.uid))
 
     async def read_child(self, job: BackgroundJob, known: ChildJob) -> ChildJob | None:
-        """The child Job as it is now, marked gone where it is."""
+        """The child Job as it is now, marked gone where it is. Raises RestoredError."""
         raw = await self._api.get(paths.job(job.metadata.namespace, known.name))
         if raw is None or raw["metadata"]["uid"] != known.uid:
             self._views.child_is_gone(job.metadata.uid)
         else:
             # Its labels may have been removed by hand.
             child = reading.child_of_attempt(raw, known.run, known.attempt)
+            if int(child.resource_version) < int(known.resource_version):
+                raise RestoredError
             self._views.take_child(job.metadata.uid, child)
         return current(job, self._views.child(job.metadata.uid))
 

@@ -101,7 +101,10 @@ class Reconciler:
         self._log_tails.close()
 
     async def reconcile(self, uid: str) -> None:
-        """Raises ApiError and network errors: the caller tries again later."""
+        """Raises ApiError and network errors: the caller tries again later.
+
+        Raises RestoredError, too: this process must end.
+        """
         job = await self._job(uid)
         if job is None:
             self._forget(uid)
@@ -246,22 +249,23 @@ class Reconciler:
 
     async def _refused(self, job: BackgroundJob, start: Start, error: ApiError) -> None:
         uid = job.metadata.uid
-        if error.status == 409:
-            await self._adopt(job, start)
-        else:
+        if error.status != 409 or not await self._adopt(job, start):
             self._refusals.add(uid, job.metadata.namespace, start.runtime.key, error)
         if error.status < _MAY_HAVE_BEEN_CARRIED_OUT:
             self._views.settle(uid, Doubt.START)
         self._queue.add(uid)
 
-    async def _adopt(self, job: BackgroundJob, start: Start) -> None:
-        """A Job of that name exists: ours from an earlier try, or somebody else's."""
+    async def _adopt(self, job: BackgroundJob, start: Start) -> bool:
+        """Looks at the Job of that name: ours from an earlier try, or somebody else's.
+
+        Whether there is one: a conflict may be about something else, such as a quota.
+        """
         raw = await self._api.get(paths.job(job.metadata.namespace, start.job_name))
         if raw is None:
-            return
+            return False
         if child := reading.child_of(raw, job.metadata.uid):
             self._took(job, child)
-            return
+            return True
         message = (
             f"A Job named {start.job_name} exists that does not belong to this BackgroundJob; "
             "it is left alone. Delete it, or make this BackgroundJob anew under another name."
@@ -269,6 +273,7 @@ class Reconciler:
         if self._refusals.add_conflict(job.metadata.uid, message):
             event = Event(type=EventType.WARNING, reason="AdoptionConflict", message=message)
             self._events.post(job, event, self._now())
+        return True
 
     async def _stop(self, job: BackgroundJob, child: ChildJob, known: Pod | None) -> None:
         """Deletes the child Job unless it, or its pod, is no longer as it was known.

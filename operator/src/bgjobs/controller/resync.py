@@ -25,7 +25,7 @@ from bgjobs.domain.retention import (
 )
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 from bgjobs.mirror.writer import LiveRows, MirrorWriter
 
 _NAME_STAYS_FOR = timedelta(seconds=60)
@@ -89,15 +89,16 @@ class Resync:
     async def catch_up(self) -> None:
         """Reads anew what a leader must know before it writes: what the last one did.
 
-        Deletes nothing.
+        Deletes nothing. Raises RestoredError.
         """
-        began = self._now()
+        began, known = self._now(), self._views.versions()
         listed = set()
         async for raw in self._api.every(
             paths.ALL_BACKGROUND_JOBS, fieldSelector=paths.UNSUCCEEDED
         ):
             listed.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is not None:
+                _check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
                 self._views.put_job(job)
         for uid in self._views:
             if uid not in listed:
@@ -191,7 +192,7 @@ class Resync:
         """Brings the mirror to what there is, and deletes what has stayed its time.
 
         A BackgroundJob is deleted only once the mirror holds its last state, except for the
-        oldest finished ones where there are too many.
+        oldest finished ones where there are too many. Raises RestoredError.
         """
         try:
             swept = await self._compare()
@@ -217,8 +218,10 @@ class Resync:
         """
         began = self._now()
         rows, failure = await self._rows()
+        known = self._views.versions()
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
         version = int(before["metadata"]["resourceVersion"])
+        _check_not_restored(version, max(known.values(), default=0))
         if rows and rows.are_ahead_of(version):
             rows = self._mirror.begin_epoch(rows)
         listed, watched, finished, expired = set(), set(), [], []
@@ -228,6 +231,7 @@ class Resync:
                 watched.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
+            _check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
             if rows and rows.is_ahead_of(job.metadata):
                 self._mirror.begin_epoch(rows)
                 return await self._compare()
@@ -312,6 +316,11 @@ class Resync:
                 raise
             return False
         return True
+
+
+def _check_not_restored(version: int, known_before: int) -> None:
+    if version < known_before:
+        raise RestoredError
 
 
 def _warn_of(refused: dict[str, ApiError]) -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 from bgjobs import metrics
 from bgjobs.controller.workqueue import WorkQueue
 from bgjobs.kube.api import REQUEST_ERRORS, in_words
-from bgjobs.kube.views import Doubt, Views
+from bgjobs.kube.views import Doubt, RestoredError, Views
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -29,7 +29,10 @@ async def stand_by(queue: WorkQueue, views: Views) -> NoReturn:
 
 
 class Workers:
-    """Concurrent workers of one queue. A key that fails never holds up the others."""
+    """Concurrent workers of one queue. A key that fails never holds up the others.
+
+    Only RestoredError ends them all.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,8 @@ class Workers:
         except REQUEST_ERRORS as error:
             logger.warning("%s: tried again soon: %s", self._name_of(key), in_words(error))
             self._try_again(key)
+        except RestoredError:
+            raise
         except Exception:
             logger.exception("%s: a fault of the operator; tried again later", self._name_of(key))
             self._try_again(key)

@@ -15,6 +15,13 @@ TRUSTED_FOR = timedelta(seconds=30)
 _OVER_REMEMBERED = 10_000
 
 
+class RestoredError(Exception):
+    """The API server has older objects than it had: it was restored from a backup.
+
+    Views keep the newer of two, so that this process would never see what there is now.
+    """
+
+
 class Doubt(enum.Enum):
     """What a view of a BackgroundJob may be wrong about, until somebody looks."""
 
@@ -57,6 +64,10 @@ class Views:
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._jobs))
+
+    def versions(self) -> dict[str, int]:
+        """Of all BackgroundJobs: what is read from here on is older only after a restore."""
+        return {uid: job.metadata.version for uid, job in self._jobs.items()}
 
     def job(self, uid: str) -> BackgroundJob | None:
         return self._jobs.get(uid)
