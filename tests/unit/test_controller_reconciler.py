@@ -530,6 +530,25 @@ async def test_a_start_whose_answer_was_lost_is_found_again() -> None:
     assert operator.shown == ("Succeeded", "Succeeded")
 
 
+@pytest.mark.parametrize("known_after", ["the pod runs", "its Job was looked for"])
+async def test_a_retry_whose_answer_was_lost_is_shown_as_running(known_after: str) -> None:
+    operator = await running_operator()
+    operator.pod("Failed", terminated(1))
+    await operator.work()
+    operator.api.wrong["POST"] = (TimeoutError(), True)
+    with pytest.raises(TimeoutError):
+        await operator.work(after=10)
+    operator.requests()
+    if known_after == "its Job was looked for":
+        operator.queue.add(UID)
+        await operator.work()
+    operator.pod("Running", RUNNING_STATE)
+    await operator.work()
+    await operator.work(after=1)
+    assert operator.shown == ("Running", "Running")
+    assert operator.requests() == ["GET job", "PATCH status"]
+
+
 async def test_a_start_that_never_arrived_is_repeated() -> None:
     operator = Operator()
     operator.apply()

@@ -133,6 +133,17 @@ def test_a_strangers_pod_of_a_later_attempt_hides_no_pod_of_ours() -> None:
     assert views.pod(UID) == running()
 
 
+def test_while_a_start_is_not_answered_the_pod_of_a_later_attempt_is_kept() -> None:
+    views = Views()
+    views.put_child(UID, child_job())
+    views.put_pod(UID, failed())
+    views.doubt(UID, Doubt.START)
+    assert views.put_pod(UID, running(attempt=2))
+    assert not views.put_pod(UID, newer(failed()))
+    views.take_child(UID, child_job(attempt=2))
+    assert views.pod(UID) == running(attempt=2)
+
+
 def test_a_pod_of_another_owner_is_not_kept() -> None:
     views = Views()
     views.put_child(UID, child_job())

@@ -116,7 +116,8 @@ class Views:
         Whether that is news: more than another resourceVersion.
         """
         child, old = self._children.get(uid), self._pods.get(uid)
-        if child is not None:
+        # Until a start is answered, its pod may be told of before its child Job is known.
+        if child is not None and not self.is_doubted(uid, Doubt.START):
             if pod.owner_uid != child.uid:
                 return False
             if old is not None and old.owner_uid != child.uid:
