@@ -132,6 +132,14 @@ def test_no_disguise_of_a_text_helps(disguise: Callable[[str], str]) -> None:
     assert is_suspicious(found)
 
 
+@pytest.mark.parametrize("times", [2, 17, 100])
+def test_pasting_a_copy_many_times_does_not_hide_it(times: int) -> None:
+    source = (DATA / "programs/primes/first.txt").read_text()
+    found = compare(Document(source, "program"), Document(source * times, "program"), "")
+    assert found.similarity > 0.9
+    assert is_suspicious(found)
+
+
 def test_what_both_quote_from_the_prompt_does_not_count() -> None:
     prompt = " ".join(SENTENCES)
     a, b = text(*SENTENCES, OTHER[0]), text(*SENTENCES, OTHER[1])

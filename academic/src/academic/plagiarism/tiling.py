@@ -11,8 +11,8 @@ from itertools import groupby
 
 Key = str | None
 
-# What is repeated more often tells nothing, and a thousand times the same word would take a million
-# steps.
+# Of what is repeated more often only the first places begin a run, which goes on beyond them: a
+# thousand times the same word would take a million steps.
 _MAX_PLACES = 16
 
 
@@ -73,15 +73,11 @@ def _longest_runs(a: Sequence[Key], b: Sequence[Key], shortest: int) -> list[tup
 
 
 def _places(keys: Sequence[Key], length: int) -> dict[tuple[Key, ...], list[int]]:
-    """Where each gram of this length stands, without those that are everywhere."""
+    """The first places where each gram of this length stands."""
     places = defaultdict(list)
     for place in range(len(keys) - length + 1):
         places[tuple(keys[place : place + length])].append(place)
-    return {
-        gram: found
-        for gram, found in places.items()
-        if None not in gram and len(found) <= _MAX_PLACES
-    }
+    return {gram: found[:_MAX_PLACES] for gram, found in places.items() if None not in gram}
 
 
 def _length(a: Sequence[Key], b: Sequence[Key], at_a: int, at_b: int) -> int:
