@@ -6,6 +6,7 @@ set the limits of the comparison; nothing was changed for the half `measure`.
 
 import csv
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +122,19 @@ def test_a_copy_within_a_longer_document_is_all_of_the_shorter_one() -> None:
     [
         pytest.param(str.upper, id="upper case"),
         pytest.param(lambda text: text.replace("o", "o\u200b"), id="invisible characters"),
+        *(
+            pytest.param(
+                lambda text, unseen=unseen: re.sub(r"(\w)(\w)", rf"\1{unseen}\2", text),
+                id=f"unseen U+{ord(unseen):04X}",
+            )
+            for unseen in "\u034f\u061c\u115f\u17b5\u180e\u2066\u206f\ufe0f\U000e0101\U000e0061"
+        ),
+        pytest.param(lambda text: text.replace(" ", "\u3164"), id="letters like spaces"),
+        pytest.param(lambda text: text.replace(" ", " \u1160 "), id="words of nothing"),
         pytest.param(lambda text: text.replace("e", "е").replace("T", "Т"), id="Cyrillic letters"),
+        pytest.param(
+            lambda text: text.translate(str.maketrans("aoinvpHET", "αοιnνρΗΕΤ")), id="Greek letters"
+        ),
         pytest.param(lambda text: text.replace(" ", "\n   "), id="white space"),
         pytest.param(lambda text: text.replace("fi", "ﬁ").replace(",", " -"), id="typography"),
     ],

@@ -21,12 +21,23 @@ _GRAMMAR = """
 # Words that say nothing of a text's subject; they are about half of any real text.
 FUNCTION_WORDS = frozenset(_GRAMMAR.split())
 
-# A word may have apostrophes within, and characters that are not seen.
-_INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
-_WORD = re.compile(rf"\w[\w{_INVISIBLE}]*(?:['’]\w+)*")
+# A word may have apostrophes within, and characters that are not seen: Unicode's
+# Default_Ignorable_Code_Point, and the marks of annotations.
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_LETTERS = rf"[^\W{_INVISIBLE}][\w{_INVISIBLE}]*+"
+_WORD = re.compile(rf"{_LETTERS}(?:['’][{_INVISIBLE}]*+{_LETTERS})*+")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]")
-# Cyrillic letters that look like these.
-_LOOK_ALIKE = str.maketrans("асеорхуіјѕһԁАВСЕНІЈКМОРЅТХ", "aceopxyijshdABCEHIJKMOPSTX")
+# Letters of Hangul that look like a space.
+_BLANK = str.maketrans("\u3164\uffa0", "  ")
+# Cyrillic and Greek letters that look like these.
+_LOOK_ALIKE = str.maketrans(
+    "асеорхуіјѕһԁАВСЕНІЈКМОРЅТХαγικνορυχϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aceopxyijshdABCEHIJKMOPSTXayikvopuxjABEZHIKMNOPTYX",
+)
 # Looks back, or a long run of full stops would be read again from each of them.
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’)]*+(?=\s|$)|\n\s*\n")
 
@@ -50,7 +61,7 @@ class Word:
 def words(text: str) -> tuple[Word, ...]:
     """The words of a text, in order; characters that are unseen or look like others hide none."""
     found = []
-    for match in _WORD.finditer(text):
+    for match in _WORD.finditer(text.translate(_BLANK)):
         plain = _plain(match.group())
         found.append(Word(plain, _stem(plain), match.start(), match.end()))
     return tuple(found)
@@ -59,7 +70,7 @@ def words(text: str) -> tuple[Word, ...]:
 def sentences(text: str) -> tuple[tuple[Word, ...], ...]:
     """The words of each sentence; a heading or a list without full stops is one, too."""
     found: list[list[Word]] = [[]]
-    ends = iter([match.start() for match in _SENTENCE_END.finditer(text)])
+    ends = iter([match.start() for match in _SENTENCE_END.finditer(text.translate(_BLANK))])
     end = next(ends, len(text))
     for word in words(text):
         while word.start >= end:
