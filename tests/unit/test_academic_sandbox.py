@@ -291,6 +291,15 @@ def test_the_result_of_the_most_cases_and_longest_outputs_is_whole(perform: Perf
     assert {report["digest"] for report in reports} == {digest("\0é" * 9000)}
 
 
+def test_how_much_is_told_of_one_output_tells_nothing_of_another(perform: Perform) -> None:
+    source = "print('x' * int(input()))"
+    shown = [
+        perform(source, ["5000", hidden])[1]["result"]["runs"][0]["output"]
+        for hidden in ("1", "200", "5000")
+    ]
+    assert len(set(shown)) == 1
+
+
 def test_as_much_of_the_output_is_told_as_there_is_room_for(perform: Perform) -> None:
     code, message = perform("print('x' * 5000)", ["", ""])
     assert code == 0

@@ -35,8 +35,8 @@ class RunProgram:
         Each may take `seconds` (1 to 10) of CPU time, and three times as long by the clock.
 
         Returns {"runs": [{"outcome", "exit_code", "output", "digest", "error"}, ...]}, one for
-        each input, within 3 KiB: outputs and errors are cut alike until they fit. Whatever the
-        program does is such an outcome and no failure of the job.
+        each input, within 3 KiB: of these every run has the same part, to which its output and
+        error are cut. Whatever the program does is such an outcome and no failure of the job.
         """
         if reason := _unfit(inputs, seconds):
             raise BadParameters(reason)
@@ -77,26 +77,29 @@ def _unfit(inputs: Sequence[str], seconds: int) -> str | None:
 
 
 def _cut_to_fit(runs: Sequence[CaseRun]) -> dict[str, object]:
-    """The result, with as much of every output as leaves room for all."""
+    """The result, every run with the same part of the room.
 
-    def result(shown: int) -> dict[str, object]:
+    How much is shown of one run tells nothing of another: its case may be hidden.
+    """
+    room = _MAX_RESULT_BYTES - _size({"runs": []})
+    commas = len(runs) - 1
+    return {"runs": [_cut(run, (room - commas) // len(runs)) for run in runs]}
+
+
+def _cut(run: CaseRun, room: int) -> dict[str, object]:
+    """The run, with as much of its output and error as fits into so many bytes."""
+
+    def report(shown: int) -> dict[str, object]:
         return {
-            "runs": [
-                {
-                    **asdict(run),
-                    "output": run.output[:shown],
-                    "error": run.error[max(0, len(run.error) - shown) :],
-                }
-                for run in runs
-            ]
+            **asdict(run),
+            "output": run.output[:shown],
+            "error": run.error[max(0, len(run.error) - shown) :],
         }
 
     too_many = bisect.bisect_right(
-        range(_MAX_SHOWN_CHARACTERS + 1),
-        _MAX_RESULT_BYTES,
-        key=lambda shown: _size(result(shown)),
+        range(_MAX_SHOWN_CHARACTERS + 1), room, key=lambda shown: _size(report(shown))
     )
-    return result(too_many - 1)
+    return report(too_many - 1)
 
 
 def _size(value: object) -> int:
