@@ -150,6 +150,13 @@ def test_every_input_starts_a_program_that_knows_nothing_of_the_others(perform: 
     assert [report["output"] for report in message["result"]["runs"]] == ["a\n", "b\n"]
 
 
+def test_every_input_has_files_of_its_own(perform: Perform) -> None:
+    """Or one run would see which of them the run before it has read."""
+    code, message = perform("import os; print(os.getcwd())", ["", ""])
+    assert code == 0
+    assert len({report["output"] for report in message["result"]["runs"]}) == 2
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -201,6 +208,26 @@ def test_a_program_that_prints_for_ever_is_ended(run: Run, stream: str) -> None:
             "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))",
             "PermissionError",
             id="limit the judge",
+        ),
+        pytest.param(
+            "import os; os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+            "PermissionError",
+            id="slow the judge down",
+        ),
+        pytest.param(
+            "import os; os.sched_setaffinity(os.getppid(), {min(os.sched_getaffinity(0))})",
+            "PermissionError",
+            id="move the judge",
+        ),
+        pytest.param(
+            "import ctypes, os\n"
+            "libc = ctypes.CDLL(None, use_errno=True)\n"
+            "number = {'x86_64': 248, 'aarch64': 217}[os.uname().machine]\n"
+            "user_keyring = -4\n"
+            "libc.syscall(number, b'user', b'academic', b'secret', 6, user_keyring)\n"
+            "raise OSError(ctypes.get_errno(), 'add_key')",
+            "PermissionError",
+            id="leave a key",
         ),
         pytest.param(
             "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (9, 9))",
@@ -257,6 +284,15 @@ def test_a_program_reaches_no_server_even_where_the_network_is_open(run: Run) ->
         pytest.param("os.truncate({old!r}, 0)", id="truncate"),
         pytest.param("os.chmod({old!r}, 0)", id="mode"),
         pytest.param("os.remove('program.py')", id="remove the program"),
+        pytest.param("os.utime({old!r}, (1, 1))", id="times"),
+        pytest.param("os.utime(os.open('program.py', os.O_RDONLY))", id="times by descriptor"),
+        pytest.param("os.chown({old!r}, -1, -1)", id="owner"),
+        pytest.param("os.setxattr({old!r}, 'user.secret', b'x')", id="attribute"),
+        pytest.param(
+            "os.setxattr(os.open({old!r}, os.O_RDONLY), 'user.secret', b'x')",
+            id="attribute by descriptor",
+        ),
+        pytest.param("os.removexattr({old!r}, 'user.secret')", id="remove an attribute"),
     ],
 )
 def test_a_program_changes_no_file(place: Path, run: Run, change: str) -> None:

@@ -43,9 +43,7 @@ class RunProgram:
         if reason := refusal():
             raise PermanentFailure(reason)
         guard_own_process()
-        with tempfile.TemporaryDirectory() as directory:
-            (Path(directory) / "program.py").write_bytes(source.encode(errors="replace"))
-            runs = [run_case(Path(directory), each, seconds) for each in inputs]
+        runs = [_run_alone(source, each, seconds) for each in inputs]
         for number, run in enumerate(runs, 1):
             print(f"case {number}: {run.outcome}, exit code {run.exit_code}")
         return _cut_to_fit(runs)
@@ -74,6 +72,13 @@ def _unfit(inputs: Sequence[str], seconds: int) -> str | None:
     if not 1 <= seconds <= MAX_SECONDS:
         return f"A case may take {seconds} seconds, 1 to {MAX_SECONDS} are possible."
     return None
+
+
+def _run_alone(source: str, text: str, seconds: int) -> CaseRun:
+    """Run `source` in a directory of its own: what it did to a file is unknown to the next run."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "program.py").write_bytes(source.encode(errors="replace"))
+        return run_case(Path(directory), text, seconds)
 
 
 def _cut_to_fit(runs: Sequence[CaseRun]) -> dict[str, object]:
