@@ -252,6 +252,33 @@ def test_what_a_program_must_not_do_is_refused(run: Run, source: str, error: str
     assert error in report["error"]
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param("fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGTERM)", id="signal"),
+        pytest.param("fcntl.fcntl(end, fcntl.F_SETOWN, os.getppid())", id="process"),
+        pytest.param(
+            "fcntl.fcntl(end, 15, struct.pack('ii', 1, os.getppid()))", id="process or group"
+        ),
+        pytest.param("fcntl.ioctl(end, 0x8901, judge)", id="process, by FIOSETOWN"),
+        pytest.param("fcntl.ioctl(end, 0x8902, judge)", id="process, by SIOCSPGRP"),
+        pytest.param("fcntl.ioctl(end, 0x5452, struct.pack('i', 1))", id="begin, by FIOASYNC"),
+    ],
+)
+def test_a_program_has_no_signal_sent_to_its_judge(run: Run, order: str) -> None:
+    """The kernel would send it once the socket can be read, though the program may not."""
+    report = run(
+        "import fcntl, os, signal, socket, struct\n"
+        "one, other = socket.socketpair()\n"
+        "end = one.fileno()\n"
+        "judge = struct.pack('i', os.getppid())\n"
+        "fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_NONBLOCK)\n"
+        f"{order}\n"
+    )
+    assert f"line 6, in <module>\n    {order}" in report["error"]
+    assert report["error"].endswith("PermissionError: [Errno 1] Operation not permitted\n")
+
+
 def test_a_program_finds_no_secret_in_its_environment(run: Run) -> None:
     report = run("import os; print(dict(os.environ), open('/proc/self/environ').read())")
     assert report["exit_code"] == 0

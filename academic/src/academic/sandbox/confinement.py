@@ -123,6 +123,14 @@ _REFUSED_WITH: list[tuple[str, int, int | None, int, int]] = [
     # limits of a process other than itself, which is 0
     ("prlimit64", 302, 261, 0, 0xFFFFFFFF),
 ]
+# The same where the argument in place 1 is one of these commands, which have the kernel send a
+# signal to any process of the same user (asm-generic/fcntl.h, ioctls.h, sockios.h).
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_FIOASYNC, _FIOSETOWN, _SIOCSPGRP = 0x5452, 0x8901, 0x8902
+_REFUSED_COMMANDS: list[tuple[str, int, int, tuple[int, ...]]] = [
+    ("fcntl", 72, 25, (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)),
+    ("ioctl", 16, 29, (_FIOASYNC, _FIOSETOWN, _SIOCSPGRP)),
+]
 
 
 class _Filter(ctypes.Structure):
@@ -187,5 +195,13 @@ def _filter(machine: str) -> bytes:
                 (_RETURN, 0, 0, _REFUSE),
                 (_RETURN, 0, 0, _ALLOW),
             ]
+    for _, x86_64, aarch64, commands in _REFUSED_COMMANDS:
+        steps += [
+            (_JUMP_IF_EQUAL, 0, 2 * len(commands) + 2, (x86_64, aarch64)[column]),
+            (_LOAD, 0, 0, _ARGUMENTS_OFFSET + 8),
+        ]
+        for command in commands:
+            steps += [(_JUMP_IF_EQUAL, 0, 1, command), (_RETURN, 0, 0, _REFUSE)]
+        steps.append((_RETURN, 0, 0, _ALLOW))
     steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("HBBI", *step) for step in steps)
