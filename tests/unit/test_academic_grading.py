@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from academic.grading import (
     rubric_from_json,
     rubric_to_json,
 )
+from academic.grading.prose import prose
 
 ESSAYS = Path(__file__).parents[1] / "data" / "plagiarism" / "texts"
 
@@ -295,6 +297,19 @@ def test_any_text_gets_a_grade(text: str) -> None:
     grade = grade_text(text, RUBRIC)
     assert grade.score == 0
     assert all(each.explanation for each in grade.per_criterion)
+
+
+def test_eight_times_the_sentences_take_some_eight_times_as_long() -> None:
+    """And not 64 times, as it does where every two of them are compared."""
+
+    def seconds(count: int) -> float:
+        # No word twice, also of the two texts: what a word is is remembered.
+        text = " ".join(f"The a{number} is b{number}." for number in range(count, 2 * count))
+        start = time.process_time()
+        assert len(prose(text)) == count
+        return time.process_time() - start
+
+    assert seconds(8000) < 25 * seconds(1000)
 
 
 def test_a_rubric_stays_what_it_is_as_json() -> None:

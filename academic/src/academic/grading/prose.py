@@ -1,6 +1,7 @@
 """Tells sentences of a text from what only looks like them."""
 
-from collections.abc import Collection, Iterator
+import heapq
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -38,10 +39,17 @@ def prose(text: str) -> list[Sentence]:
     earlier sentence or its frame: they can carry any number of terms and say nothing.
     """
     found: list[Sentence] = []
+    frames: set[tuple[str, ...]] = set()
+    with_stem: dict[str, list[Sentence]] = {}
     for words in sentences(text):
         sentence = Sentence(words, frozenset(_content(words)), _frame(words))
-        if _is_sentence(sentence) and not any(_repeats(sentence, other) for other in found):
+        # "The ... is about ... and ...", filled in once more, is a form and no sentence.
+        filled_in = len(sentence.frame) >= _SHORTEST_FRAME and sentence.frame in frames
+        if _is_sentence(sentence) and not filled_in and not _repeats(sentence, with_stem):
             found.append(sentence)
+            frames.add(sentence.frame)
+            for stem in sentence.content:
+                with_stem.setdefault(stem, []).append(sentence)
     return found
 
 
@@ -55,11 +63,16 @@ def _is_sentence(sentence: Sentence) -> bool:
     )
 
 
-def _repeats(sentence: Sentence, other: Sentence) -> bool:
-    shared = len(sentence.content & other.content)
-    # "The ... is about ... and ...", filled in once more, is a form and no sentence.
-    filled_in = len(sentence.frame) >= _SHORTEST_FRAME and sentence.frame == other.frame
-    return filled_in or shared > _MOST_REPEATED * len(sentence.content)
+def _repeats(sentence: Sentence, with_stem: Mapping[str, Sequence[Sentence]]) -> bool:
+    """Whether an earlier sentence, found by any of its stems, says the same."""
+    content = sentence.content
+    most = _MOST_REPEATED * len(content)
+    # Whatever shares more than `most` has one of any so many stems: of the rarest, to be quick.
+    enough = len(content) - int(most)
+    rarest = heapq.nsmallest(enough, content, key=lambda stem: len(with_stem.get(stem, ())))
+    return any(
+        len(content & other.content) > most for stem in rarest for other in with_stem.get(stem, ())
+    )
 
 
 def _frame(words: Collection[Word]) -> tuple[str, ...]:
