@@ -38,9 +38,10 @@ def test_a_time_is_as_short_as_it_is_clear(time: datetime, want: str) -> None:
     assert words.clock(time, _NOW) == want
 
 
-def test_counting_stops() -> None:
-    assert (words.number(10_000), words.number(10_001)) == ("10,000", "10,000+")
-    assert words.number(1_204, is_exact=False) == "1,204+"
+def test_counting_stops_where_it_is_not_known() -> None:
+    assert words.plural(812_345, "job") == "812,345 jobs"
+    assert (words.counted(10_000), words.counted(10_001)) == ("10,000", "10,000+")
+    assert words.counted(1_204, is_exact=False) == "1,204+"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def tiles(active: Sequence[Mapping[str, Any]]) -> dict[str, Tile]:
             word = Priority(row["priority"]).word
             by_priority[word] = by_priority.get(word, 0) + row["count"]
         parts = by_priority if state.name == "Queued" else by_note
-        details = tuple(f"{words.number(n)} {text}" for text, n in parts.items() if text)
+        details = tuple(f"{words.counted(n)} {text}" for text, n in parts.items() if text)
         oldest = min((row["oldest"] for row in rows if row["oldest"]), default=None)
         total = sum(row["count"] for row in rows)
         found[state.name] = Tile(state, total, details, oldest)

@@ -42,15 +42,19 @@ def size(count: float) -> str:
     return f"{count:.1f}".removesuffix(".0") + " Gi"
 
 
-def number(count: int, is_exact: bool = True) -> str:
+def counted(count: int, is_exact: bool = True) -> str:
     """1,204; where there may be more, 1,204+; from where counting stops, 10,000+."""
     if count > COUNTED_TO:
         return f"{COUNTED_TO:,}+"
     return f"{count:,}" if is_exact else f"{count:,}+"
 
 
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def share(part: float, whole: float) -> str:
