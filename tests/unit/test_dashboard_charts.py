@@ -48,5 +48,18 @@ def test_a_timeline_tells_those_who_do_not_see_it() -> None:
     assert [mark.text for mark in chart.marks if mark.attributes["class"] == "nowt"] == ["now"]
 
 
+@pytest.mark.parametrize(
+    ("end", "want"),
+    [
+        (datetime(2999, 1, 31), ["Jan 2280", "Jan 2530", "Jan 2780"]),
+        (datetime(9999, 12, 31, 23, 59), ["Jan 4530", "Jan 7030", "Jan 9530"]),
+    ],
+)
+def test_a_job_of_a_far_future_has_a_few_marks(end: datetime, want: list[str]) -> None:
+    chart = charts.timeline([[Stretch("scheduled", _NOW, end, "delay or backoff")]], 1, _NOW)
+    assert chart is not None
+    assert [mark.text for mark in chart.marks if mark.attributes["class"] == "ax"] == want
+
+
 def test_without_an_attempt_there_is_no_timeline() -> None:
     assert charts.timeline([], 1, _NOW) is None

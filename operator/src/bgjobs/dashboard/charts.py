@@ -11,9 +11,12 @@ from bgjobs.dashboard.view import Stretch
 
 _LEFT, _RIGHT, _TOP = 44.0, 8.0, 8.0
 _STEPS = (2, 4, 6, 8, 10)
+_YEAR_SECONDS = 31_556_952
+"""Of the Gregorian calendar, on average."""
 _TICKS_SECONDS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200),
-    *(86400 * days for days in (1, 2, 7, 14, 30, 90, 365)),
+    *(86400 * days for days in (1, 2, 7, 14, 30, 90)),
+    *(_YEAR_SECONDS * years for years in (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)),
 )
 
 
@@ -248,11 +251,14 @@ def _time_axis(
     day = begin.date()
     while True:
         number += 1
-        at = midnight + timedelta(seconds=step * number)
-        if at > end:
+        since_midnight = timedelta(seconds=step * number)
+        if since_midnight > end - midnight:
             return marks
+        at = midnight + since_midnight
         place = left + (right - left) * (at - begin).total_seconds() / seconds
-        if step >= 86400 or at.date() != day:
+        if step >= _YEAR_SECONDS:
+            text = f"{at:%b} {at.year}"
+        elif step >= 86400 or at.date() != day:
             text, day = f"{at.day} {at:%b}", at.date()
         else:
             text = f"{at:%H:%M:%S}" if step < 60 else f"{at:%H:%M}"
