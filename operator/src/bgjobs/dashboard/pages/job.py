@@ -49,6 +49,8 @@ def job(
     actions = queries.actions(visit.connection, uid)
     retried = (a["at"] for a in actions if (a["action"], a["ordinal"]) == ("retried", run - 1))
     asked_at = row["created_at"] if run == 1 else next(retried, None)
+    if of_run and of_run[0]["attempt"] > 1:
+        asked_at = None  # what came before is not shown
     stretches = view.stretches(of_run, under_way if run == row["run"] else None, asked_at, now)
     group = chosen["error_group"] if chosen else None
     return visit.page(
