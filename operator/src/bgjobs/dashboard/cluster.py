@@ -25,11 +25,12 @@ from bgjobs.cli.cluster import Cluster, lease
 from bgjobs.cli.errors import API_ERRORS, CommandError, sentence
 from bgjobs.cli.explain import Lease
 from bgjobs.cli.observe import Unreadable, read_configuration, read_lease
-from bgjobs.domain.configuration import Configuration
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES, Configuration
 from bgjobs.domain.queue_report import LEASE
 from bgjobs.domain.resource import GROUP, PLURAL
 from bgjobs.domain.runtimes import DEFAULT, runtime_for
 
+_MAY_NOT_READ = "the dashboard may not read it: apply deploy/base/rbac-dashboard.yaml again"
 _TIMEOUT = (3, 5)
 _RESOURCE = "dashboards"
 
@@ -121,7 +122,10 @@ def leadership(own: ApiClient, operator_namespace: str) -> Lease | None:
 
 def configuration(own: ApiClient, operator_namespace: str) -> Configuration:
     """The allowlist and the runtimes as they are now, and what is wrong with them."""
-    return read_configuration(as_itself(own, operator_namespace), Unreadable())
+    found = read_configuration(as_itself(own, operator_namespace), Unreadable())
+    parts = {ALLOWLIST: found.allowlist, RUNTIMES: found.runtimes}
+    unread = {name: _MAY_NOT_READ for name, part in parts.items() if part is None}
+    return msgspec.structs.replace(found, problems=unread | dict(found.problems))
 
 
 def runtimes_text(found: Configuration) -> list[tuple[str, str]]:
