@@ -133,6 +133,7 @@ def test_whoever_may_not_look_is_told_what_they_lack(
     sign_in(page, dashboard.url, dashboards.token(server, account))
     expect(page.get_by_role("heading", name="You may not look at this")).to_be_visible()
     expect(page.locator("#main")).to_contain_text(
+        f"kubectl create clusterrolebinding bgjobs-admin-bgjobs-system-{account} "
         f"--clusterrole=bgjobs-admin --serviceaccount=bgjobs-system:{account}"
     )
     answer = page.goto(f"{dashboard.url}/jobs")
@@ -153,6 +154,20 @@ def test_a_session_is_out_of_reach_of_scripts_and_other_sites(admin: Page) -> No
     admin.get_by_role("button", name="Sign out").click()
     expect(admin.get_by_label("Token")).to_be_visible()
     assert admin.context.cookies() == []
+
+
+def test_a_page_from_before_signing_in_again_signs_out_too(
+    page: Page, server: Server, dashboard: Dashboard
+) -> None:
+    token = dashboards.token(server, _ADMIN)
+    sign_in(page, dashboard.url, token)
+    other = page.context.new_page()
+    other.goto(dashboard.url)
+    other.get_by_role("button", name="Sign out").click()
+    sign_in(other, dashboard.url, token)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert page.context.cookies() == []
 
 
 def test_signing_in_leads_to_the_page_that_was_asked_for(

@@ -207,6 +207,39 @@ def test_many_who_look_at_once_are_answered_in_turn(url: str, headers: dict[str,
     assert [status for status, _ in answers] == [200] * len(pages)
 
 
+def test_tables_of_another_version_are_told(
+    url: str, headers: dict[str, str], mirror: sa.Engine
+) -> None:
+    def rename(old: str, new: str) -> None:
+        with mirror.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE jobs RENAME COLUMN {old} TO {new}")
+
+    rename("message", "message_then")
+    try:
+        status, page = _get(f"{url}/jobs", headers)
+    finally:
+        rename("message_then", "message")
+    assert (status, "no tables of this version" in page) == (503, True)
+
+
+def test_a_database_that_lets_nobody_in_is_told(
+    url: str, headers: dict[str, str], mirror: sa.Engine
+) -> None:
+    def change(*statements: str) -> None:
+        with mirror.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    what = f"SELECT ON {mirror.url.database}.*"
+    change(f"REVOKE {what} FROM api_reader", "KILL CONNECTION USER api_reader")
+    try:
+        status, page = _get(f"{url}/jobs", headers)
+    finally:
+        change(f"GRANT {what} TO api_reader")
+    assert (status, "does not let the dashboard in" in page) == (503, True)
+    assert _get(f"{url}/jobs", headers)[0] == 200
+
+
 def test_pages_of_jobs_follow_each_other(url: str, headers: dict[str, str]) -> None:
     found, before = [], ""
     for _ in range(2):

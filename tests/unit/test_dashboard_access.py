@@ -4,7 +4,7 @@ import pytest
 
 from bgjobs.dashboard.access import CURRENT_FOR_SECONDS, ForbiddenError, Gate, SignedOutError
 from bgjobs.dashboard.cluster import Reviewed
-from bgjobs.dashboard.session import COOKIE, Sessions
+from bgjobs.dashboard.session import Sessions
 
 _KEY = "k" * 32
 
@@ -62,15 +62,24 @@ def test_nobody_is_not_asked_about(gate: Gate, cluster: _Cluster, token: str | N
 
 
 def test_a_cookie_gives_its_token_to_the_key_that_made_it_alone() -> None:
-    cookies = {COOKIE: Sessions(_KEY).seal("token")}
-    assert "token" not in cookies[COOKIE]
-    assert Sessions(_KEY).token(cookies) == "token"
-    assert Sessions("another key of 32 characters ...").token(cookies) is None
+    sessions, others = Sessions(_KEY), Sessions("another key of 32 characters ...")
+    sealed = sessions.seal("token")
+    assert "token" not in sealed
+    assert sessions.token({sessions.cookie: sealed}) == "token"
+    assert others.token({others.cookie: sealed}) is None
+
+
+def test_dashboards_of_two_clusters_leave_each_others_cookies_alone() -> None:
+    """A browser sends those of 127.0.0.1 to every port of it."""
+    sessions, others = Sessions(_KEY), Sessions("another key of 32 characters ...")
+    cookies = {each.cookie: each.seal(name) for each, name in ((sessions, "a"), (others, "b"))}
+    assert (sessions.token(cookies), others.token(cookies)) == ("a", "b")
 
 
 def test_a_session_ends_after_eight_hours() -> None:
     signed_in_at = 1_800_000_000.0
-    cookies = {COOKIE: Sessions(_KEY, lambda: signed_in_at).seal("token")}
+    sessions = Sessions(_KEY, lambda: signed_in_at)
+    cookies = {sessions.cookie: sessions.seal("token")}
 
     def after(hours: float) -> str | None:
         return Sessions(_KEY, lambda: signed_in_at + hours * 3600).token(cookies)
@@ -80,7 +89,8 @@ def test_a_session_ends_after_eight_hours() -> None:
 
 @pytest.mark.parametrize("cookie", ["", "forged", "gAAAAA", "ü"])
 def test_a_forged_cookie_is_no_session(cookie: str) -> None:
-    assert Sessions(_KEY).token({COOKIE: cookie}) is None
+    sessions = Sessions(_KEY)
+    assert sessions.token({sessions.cookie: cookie}) is None
 
 
 def test_a_token_too_long_for_a_cookie_is_refused_with_what_to_do() -> None:
@@ -90,7 +100,7 @@ def test_a_token_too_long_for_a_cookie_is_refused_with_what_to_do() -> None:
 
 def test_a_form_is_taken_from_its_own_session_only() -> None:
     sessions = Sessions(_KEY)
-    ann, eve = ({COOKIE: sessions.seal(each)} for each in ("ann", "eve"))
+    ann, eve = ({sessions.cookie: sessions.seal(each)} for each in ("ann", "eve"))
     assert sessions.is_form_key(ann, sessions.form_key(ann))
     assert not sessions.is_form_key(ann, sessions.form_key(eve))
     assert not sessions.is_form_key(ann, "ü")

@@ -1,6 +1,8 @@
 """The dashboard's application: who may look, what is wrong, and the pages behind that."""
 
 import logging
+import re
+import shlex
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -20,13 +22,14 @@ from bgjobs.dashboard.access import ForbiddenError, SignedOutError
 from bgjobs.dashboard.context import Dashboard
 from bgjobs.dashboard.filters import FilterError
 from bgjobs.dashboard.rendering import HEADERS, Problem
-from bgjobs.dashboard.session import COOKIE, SECONDS
+from bgjobs.dashboard.session import SECONDS
 
 logger = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
 _MAX_BODY_BYTES = 64 * 1024
-_TABLES_MISSING = 1146
+_NO_SUCH_TABLE_OR_COLUMN = (1146, 1054)
+_NO_RIGHT = (1044, 1045, 1142, 1143)
 
 DATABASE_DOWN = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -47,6 +50,14 @@ NO_TABLES = Problem(
     "Its schema has to be brought up to date; the operator then mirrors what the cluster has.",
     "On the machine or in the pod that reaches the database:",
     "python3 -m bgjobs.mirror",
+)
+DATABASE_REFUSES = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "The database does not let the dashboard in",
+    "Its user or password is wrong there, or lacks the right to SELECT from the mirror's tables. "
+    "Jobs are not held up by it.",
+    "See what the database says:",
+    "kubectl logs -n bgjobs-system deployment/bgjobs-dashboard --tail=50",
 )
 FAULT = Problem(
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -139,7 +150,7 @@ def _add_sign_in(app: FastAPI) -> None:
             pass  # the page that comes next says who they are, and what they lack
         response = RedirectResponse(target, HTTPStatus.SEE_OTHER)
         response.set_cookie(
-            COOKIE,
+            dashboard.sessions.cookie,
             cookie,
             max_age=SECONDS,
             httponly=True,
@@ -149,10 +160,9 @@ def _add_sign_in(app: FastAPI) -> None:
         return response
 
     @app.post("/sign-out", include_in_schema=False)
-    def sign_out(request: Request, form_key: Annotated[str, Form()] = "") -> Response:
+    def sign_out() -> Response:
         response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-        if dashboard.sessions.is_form_key(request.cookies, form_key):
-            response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(dashboard.sessions.cookie, httponly=True, samesite="strict")
         return response
 
 
@@ -189,9 +199,7 @@ def _add_errors(app: FastAPI) -> None:
             "problem.html",
             status=problem.status,
             user=user,
-            form_key=dashboard.sessions.form_key(request.cookies)
-            if COOKIE in request.cookies
-            else "",
+            has_session=dashboard.sessions.cookie in request.cookies,
             problem=problem,
         )
 
@@ -211,15 +219,22 @@ def _add_errors(app: FastAPI) -> None:
             )
         query = f"?{request.url.query}" if request.url.query else ""
         target = request.url.path + query if request.method == "GET" else "/"
-        had = "Your session has ended: sign in again." if COOKIE in request.cookies else ""
+        had = (
+            "Your session has ended: sign in again."
+            if dashboard.sessions.cookie in request.cookies
+            else ""
+        )
         return _sign_in_page(request, HTTPStatus.UNAUTHORIZED, target, had)
 
     def database(error: SQLAlchemyError) -> Problem:
         logger.warning("the database cannot be read: %s", str(error).splitlines()[0])
         cause = getattr(error, "orig", None)
         code = cause.args[0] if cause is not None and cause.args else None
-        missing = code == _TABLES_MISSING or "no such table" in str(cause)
-        return NO_TABLES if missing else DATABASE_DOWN
+        if code in _NO_RIGHT:
+            return DATABASE_REFUSES
+        # SQLite has words only.
+        is_old = code in _NO_SUCH_TABLE_OR_COLUMN or re.match("no such (table|column)", str(cause))
+        return NO_TABLES if is_old else DATABASE_DOWN
 
     def cluster(error: Exception) -> Problem:
         logger.warning("the API server does not answer: %s", error)
@@ -246,13 +261,17 @@ def _forbidden(error: ForbiddenError) -> Problem:
         f"You are signed in as {error.user}. The dashboard shows jobs of all namespaces, so only "
         "those may look who may get dashboards.bgjobs.dev.",
         "A cluster administrator grants that:",
-        f"kubectl create clusterrolebinding bgjobs-admin --clusterrole=bgjobs-admin {_as(error)}",
+        _grant(error.user),
     )
 
 
-def _as(error: ForbiddenError) -> str:
-    account = error.user.removeprefix("system:serviceaccount:")
-    return f"--serviceaccount={account}" if account != error.user else f"--user={error.user}"
+def _grant(user: str) -> str:
+    account = user.removeprefix("system:serviceaccount:")
+    whom = f"--serviceaccount={account}" if account != user else f"--user={user}"
+    words = re.sub("[^a-z0-9]+", "-", account.lower()).strip("-")
+    binding = f"bgjobs-admin-{words}".rstrip("-")
+    create = ("kubectl", "create", "clusterrolebinding", binding)
+    return shlex.join([*create, "--clusterrole=bgjobs-admin", whom])
 
 
 def _http_problem(error: HTTPException) -> Problem:

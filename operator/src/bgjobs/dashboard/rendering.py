@@ -67,7 +67,6 @@ def render(
     *,
     status: int = HTTPStatus.OK,
     user: str | None = None,
-    form_key: str = "",
     fresh: Freshness | None = None,
     **values: Any,
 ) -> Response:
@@ -75,7 +74,6 @@ def render(
     page = templates.get_template(template).render(
         path=request.url.path,
         user=user,
-        form_key=form_key,
         fresh=fresh,
         now=utc_now(),
         **values,
