@@ -87,6 +87,20 @@ class Jobs:
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         return "done"
 
+    def terminates_a_process(self):
+        from multiprocessing import get_context
+        forking = get_context("fork")
+        started = forking.Event()
+        sleeper = forking.Process(target=lambda: (started.set(), time.sleep(600)))
+        sleeper.start()
+        started.wait(10)
+        sleeper.terminate()
+        sleeper.join(10)
+        return sleeper.exitcode
+
+    async def terminates_a_process_async(self):
+        return self.terminates_a_process()
+
     # These sleep until the test tells them to end: a job that is under way.
     def waits(self):
         try:
@@ -239,6 +253,11 @@ def test_every_end_has_its_exit_code_and_message(
     ended = image.run(path, method, parameters)
     assert ended.exit_code == exit_code, ended.log
     assert (ended.message and ended.message.keys()) == keys
+
+
+@pytest.mark.parametrize("method", ["terminates_a_process", "terminates_a_process_async"])
+def test_a_job_can_terminate_the_processes_that_it_forks(image: Image, method: str) -> None:
+    assert image.run("hostile.Jobs", method).message["result"] == -signal.SIGTERM
 
 
 def test_the_contract_lists_the_exit_codes_of_the_runner() -> None:

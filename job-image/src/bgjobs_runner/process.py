@@ -51,7 +51,7 @@ def _kill_processes() -> list[str]:
 
     left = [child for child in multiprocessing.active_children() if not child.daemon]
     for child in left:
-        # SIGTERM would end in the handler that the child inherits.
+        # It may have a handler of its own for SIGTERM.
         child.kill()
     return [child.name for child in left]
 

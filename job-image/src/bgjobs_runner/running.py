@@ -1,6 +1,7 @@
 """One attempt of a job, from its names to its exit code and termination message."""
 
 import contextlib
+import os
 import signal
 import sys
 import traceback
@@ -119,6 +120,16 @@ def _cancel(_signal: int, _frame: FrameType | None) -> None:
 
 def _ignore(_signal: int, _frame: FrameType | None) -> None:
     """Unlike SIG_IGN it is not inherited by the programs that a job starts."""
+
+
+def _let_sigterm_end_forks() -> None:
+    """A handler of ours is for this process; one that the job has set stays in its forks."""
+    if getattr(signal.getsignal(signal.SIGTERM), "__module__", None) == __name__:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+# Else multiprocessing could not terminate what it forks, and would wait for it.
+os.register_at_fork(after_in_child=_let_sigterm_end_forks)
 
 
 def _print(error: BaseException) -> None:
