@@ -1,6 +1,7 @@
 """job-image/CONTRACT.md against the runner as the real process that a pod starts."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -100,6 +101,19 @@ class Jobs:
 
     async def terminates_a_process_async(self):
         return self.terminates_a_process()
+
+    def forks(self, end):
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if end == "exit":
+            sys.exit(3)
+        elif end == "raise":
+            raise LookupError("in the fork")
+        return "from the fork"
+
+    async def forks_async(self, end):
+        return self.forks(end)
 
     # These sleep until the test tells them to end: a job that is under way.
     def waits(self):
@@ -258,6 +272,21 @@ def test_every_end_has_its_exit_code_and_message(
 @pytest.mark.parametrize("method", ["terminates_a_process", "terminates_a_process_async"])
 def test_a_job_can_terminate_the_processes_that_it_forks(image: Image, method: str) -> None:
     assert image.run("hostile.Jobs", method).message["result"] == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("method", ["forks", "forks_async"])
+@pytest.mark.parametrize(("end", "exit_code"), [("return", 0), ("raise", 1), ("exit", 3)])
+def test_a_fork_that_runs_on_ends_by_itself_and_tells_no_outcome(
+    image: Image, method: str, end: str, exit_code: int
+) -> None:
+    environment = image.environment("hostile.Jobs", method, json.dumps({"end": end}))
+    # What is written to a pipe is all there, in its order.
+    read, write = os.pipe()
+    environment["BGJOB_TERMINATION_LOG"] = f"/proc/{os.getpid()}/fd/{write}"
+    image.end(image.start(environment))
+    os.close(write)
+    with os.fdopen(read) as written:
+        assert json.loads(written.read())["result"] == exit_code
 
 
 def test_the_contract_lists_the_exit_codes_of_the_runner() -> None:

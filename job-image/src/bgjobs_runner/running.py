@@ -49,13 +49,21 @@ class Outcome:
 
 
 def perform(attempt: Attempt) -> Outcome:
-    """Run the attempt. However it ends, there is an outcome, unless it ends the process."""
+    """Run the attempt. However it ends, there is an outcome, unless it ends the process.
+
+    A fork in which the method returns or raises has none, and ends as that of any program does.
+    """
+    process = os.getpid()
     try:
         with sigterm_cancels():
             cls = load(attempt.class_path, attempt.method)
             result = call(cls, attempt.method, attempt.parameters, attempt.context)
     except BaseException as error:
+        if os.getpid() != process:
+            raise
         return failure(error, package=attempt.class_path.partition(".")[0])
+    if os.getpid() != process:
+        sys.exit(DONE)
     return Outcome(DONE, {"result": result, "resources": resources()})
 
 
