@@ -69,6 +69,33 @@ class Jobs:
         threading.Thread(target=time.sleep, args=(600,), name="leftover").start()
         return "done"
 
+    async def leaves_a_thread_async(self):
+        try:
+            await asyncio.wait_for(asyncio.to_thread(time.sleep, 600), 0.1)
+        except TimeoutError:
+            return "done"
+
+    async def is_done_with_its_threads(self):
+        await asyncio.to_thread(print, "in a thread")
+
+    async def leaves_tasks(self):
+        async def waits():
+            try:
+                await asyncio.sleep(600)
+            finally:
+                await asyncio.sleep(0)
+                print("task cleaned up")
+
+        async def numbers():
+            try:
+                yield 1
+            finally:
+                print("generator cleaned up")
+
+        self.task = asyncio.create_task(waits())
+        self.numbers = numbers()
+        await anext(self.numbers)
+
     def leaves_a_thread_and_closes_everything(self):
         sys.stdout.close()
         sys.stderr.close()
@@ -255,6 +282,7 @@ LATER = {"error", "retryAfterSeconds", "resources"}
         ("hostile.Jobs", "prints_what_utf8_cannot_carry", "{}", 0, SUCCESS),
         ("hostile.Jobs", "closes_stdout", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_thread", "{}", 0, SUCCESS),
+        ("hostile.Jobs", "leaves_a_thread_async", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_thread_and_closes_everything", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_pool_of_processes", "{}", 0, SUCCESS),
         ("hostile.Jobs", "leaves_a_process", "{}", 0, SUCCESS),
@@ -267,6 +295,16 @@ def test_every_end_has_its_exit_code_and_message(
     ended = image.run(path, method, parameters)
     assert ended.exit_code == exit_code, ended.log
     assert (ended.message and ended.message.keys()) == keys
+
+
+def test_threads_that_are_done_are_not_called_left_behind(image: Image) -> None:
+    assert image.run("hostile.Jobs", "is_done_with_its_threads").log == "in a thread\n"
+
+
+def test_what_a_coroutine_leaves_behind_cleans_up(image: Image) -> None:
+    assert image.run("hostile.Jobs", "leaves_tasks").log == (
+        "task cleaned up\ngenerator cleaned up\n"
+    )
 
 
 @pytest.mark.parametrize("method", ["terminates_a_process", "terminates_a_process_async"])

@@ -7,6 +7,9 @@ import io
 import os
 import sys
 import threading
+import time
+
+_IDLE_END_WITHIN_S = 0.1
 
 
 def prepare_output() -> None:
@@ -23,12 +26,7 @@ def end(exit_code: int) -> None:
     The attempt is over when the method returns: threads and processes that would hold this one up
     are not waited for.
     """
-    left = [
-        thread.name
-        for thread in threading.enumerate()
-        if thread is not threading.main_thread() and not thread.daemon
-    ]
-    left += _kill_processes()
+    left = _threads() + _kill_processes()
     if left:
         # The job may have closed stderr.
         with contextlib.suppress(Exception):
@@ -40,6 +38,20 @@ def end(exit_code: int) -> None:
         _flush()
         os._exit(exit_code)
     sys.exit(exit_code)
+
+
+def _threads() -> list[str]:
+    """The names of those that Python would wait for."""
+    others = [
+        thread
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+    # Idle threads of an executor that was shut down, as asyncio's is, end by themselves.
+    deadline = time.monotonic() + _IDLE_END_WITHIN_S
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [thread.name for thread in others if thread.is_alive()]
 
 
 def _kill_processes() -> list[str]:

@@ -101,8 +101,8 @@ def _run_coroutine(coroutine: Coroutine[object, object, object]) -> object:
     # Few jobs need asyncio, and importing it takes long.
     import asyncio
 
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
+    # Not asyncio.Runner: it would wait for the threads that the job has left.
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
         task = loop.create_task(coroutine)
 
         def cancel_task(_signal: int, _frame: FrameType | None) -> None:
@@ -118,6 +118,12 @@ def _run_coroutine(coroutine: Coroutine[object, object, object]) -> object:
             if task.cancelling():
                 raise Cancelled(_STOPPED).with_traceback(error.__traceback__) from None
             raise
+        finally:
+            if left := asyncio.all_tasks(loop):
+                for each in left:
+                    each.cancel()
+                loop.run_until_complete(asyncio.wait(left))
+            loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 def _cancel(_signal: int, _frame: FrameType | None) -> None:
