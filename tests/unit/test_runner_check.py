@@ -1,11 +1,14 @@
 """What `check` finds in job classes."""
 # mypy: disable-error-code="empty-body, no-untyped-def, type-arg"
 
+import sys
 import typing
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NewType, TypedDict, TypeVar
 
 import pytest
 
@@ -21,12 +24,44 @@ class Line(TypedDict):
     tags: list[str]
 
 
+class Tree(TypedDict):
+    branches: list["Tree"]
+
+
 class Dated(TypedDict):
+    day: date
+
+
+UserId = NewType("UserId", int)
+Day = NewType("Day", date)
+Value = TypeVar("Value")
+Whole = TypeVar("Whole", bound=int)
+Dates = TypeVar("Dates", bound=date)
+Either = TypeVar("Either", int, str)
+State = StrEnum("State", ["OPEN"])
+Level = IntEnum("Level", ["LOW"])
+Colour = Enum("Colour", ["RED"])
+
+
+class Point(NamedTuple):
+    x: int
+
+
+class Visit(NamedTuple):
     day: date
 
 
 @job
 class Sound:
+    def named(self, user: UserId, users: list[UserId]) -> UserId: ...
+    def generic(self, a: Value, b: Whole, c: Either) -> Value: ...
+    def recursive(self, tree: Tree) -> Tree: ...
+    def counts(self) -> Counter[str]: ...
+    def ordered(self) -> OrderedDict[str, int]: ...
+    def filled(self) -> defaultdict[str, list[int]]: ...
+    def bare_counts(self) -> Counter: ...
+    def enumerated(self) -> dict[str, State | Level]: ...
+    def point(self) -> list[Point]: ...
     def plain(self, a: int, b: str = "x", *, c: float | None = None, d: bool = True) -> None: ...
     def nested(self, a: list[dict[str, int]], b: Mapping[str, Sequence[str]]) -> list[Line]: ...
     def loose(self, a, b: Any, c: object, d: dict, **others: int): ...
@@ -48,6 +83,12 @@ def test_a_sound_class_has_no_problems() -> None:
 
 @job
 class Unsound:
+    def day_by_name(self, day: Day) -> None: ...
+    def generic(self, day: Dates) -> None: ...
+    def level(self, level: Level) -> None: ...
+    def colour(self) -> Colour: ...
+    def ordered_days(self) -> OrderedDict[str, date]: ...
+    def visit(self) -> Visit: ...
     def dated(self, day: date) -> None: ...
     def deep(self, days: list[date]) -> None: ...
     def typed(self, line: Dated) -> None: ...
@@ -71,6 +112,12 @@ class Unsound:
 @pytest.mark.parametrize(
     "problem",
     [
+        "day_by_name: JSON cannot carry day, ",
+        "generic: JSON cannot carry day, ~Dates",
+        "level: JSON cannot carry level, ",
+        "colour: JSON cannot carry the result, ",
+        "ordered_days: JSON cannot carry the result, collections.OrderedDict[str, datetime.date]",
+        "visit: JSON cannot carry the result, ",
         "dated: JSON cannot carry day, datetime.date",
         "deep: JSON cannot carry days, list[datetime.date]",
         "typed: JSON cannot carry line, ",
@@ -91,7 +138,22 @@ def test_what_json_cannot_carry_is_found(problem: str) -> None:
 
 
 def test_each_unsound_method_has_one_problem() -> None:
-    assert len(list(problems(Unsound))) == 13
+    assert len(list(problems(Unsound))) == 19
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="needs the statement `type`")
+def test_an_alias_is_what_it_stands_for() -> None:
+    names: dict[str, Any] = {"date": date}
+    exec("type Names = list[str] | list[Names]\ntype Days = list[date]", names)
+    assert not hint_problems(names["Names"])
+    assert hint_problems(names["Days"])
+
+
+def hint_problems(hint: object) -> list[str]:
+    def handle(self, value) -> None: ...
+
+    handle.__annotations__["value"] = hint
+    return list(problems(job(type("Aliased", (), {"handle": handle}))))
 
 
 class NotOptedIn:

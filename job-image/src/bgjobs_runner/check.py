@@ -4,7 +4,7 @@ import collections.abc
 import importlib
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from inspect import Parameter
 from types import NoneType, UnionType
 
@@ -29,6 +29,8 @@ _PLAIN = {
     collections.abc.Iterable,
     collections.abc.Mapping,
 }
+# Those whose subclasses JSON writes, too.
+_WRITTEN = (str, int, float, dict, list, tuple)
 _OBJECTS = {dict, collections.abc.Mapping}
 _ANY_KEY = {str, object, typing.Any}
 _NO_KEYWORD = {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL}
@@ -124,23 +126,50 @@ def _hints(function: object) -> dict[str, object]:
         return {}
 
 
-def _carried(hint: object, *, returned: bool = False) -> bool:
-    """Whether a JSON value can be of this type; a tuple can be returned, but arrives as a list."""
-    if hint in _PLAIN or isinstance(hint, typing.ForwardRef) or (returned and hint is tuple):
+def _carried(
+    hint: object, *, returned: bool = False, within: frozenset[object] = frozenset()
+) -> bool:
+    """Whether a JSON value can be of this type; a tuple can be returned, but arrives as a list.
+
+    `within`: the types around it, for those that hold themselves.
+    """
+    if hint in _PLAIN or hint in within or isinstance(hint, typing.ForwardRef):
         return True
+
+    def all_carried(hints: Iterable[object]) -> bool:
+        return all(_carried(each, returned=returned, within=within | {hint}) for each in hints)
+
+    if meant := _stands_for(hint):
+        return all_carried(meant)
     if typing.is_typeddict(hint):
-        hints = typing.get_type_hints(hint)
-        return all(_carried(field, returned=returned) for field in hints.values())
+        return all_carried(_hints(hint).values())
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return all(_encodes(value) for value in arguments)
     if origin in _OBJECTS and not returned and arguments and arguments[0] not in _ANY_KEY:
         return False
     if origin in (typing.Union, UnionType) or (origin is not None and origin in _PLAIN):
-        return all(_carried(argument, returned=returned) for argument in arguments)
-    if returned and origin is tuple:
-        return all(_carried(a, returned=True) for a in arguments if a is not ...)
+        return all_carried(arguments)
+    kind = origin or hint
+    if returned and isinstance(kind, type) and issubclass(kind, _WRITTEN):
+        # Of a NamedTuple its fields.
+        fields = _hints(kind).values() if issubclass(kind, tuple) else ()
+        return all_carried([*fields, *(each for each in arguments if each is not ...)])
     return False
+
+
+def _stands_for(hint: object) -> tuple[object, ...]:
+    """What a NewType, a TypeVar or an alias made by `type` stands for; nothing if it is none."""
+    try:
+        if isinstance(hint, typing.NewType):
+            return (hint.__supertype__,)
+        if isinstance(hint, typing.TypeVar):
+            return hint.__constraints__ or (hint.__bound__ or object,)
+        # Since Python 3.12: typing.TypeAliasType.
+        return (hint.__value__,) if hasattr(hint, "__value__") else ()
+    except NameError:
+        # It exists only for type checkers.
+        return (object,)
 
 
 def _encodes(value: object) -> bool:
