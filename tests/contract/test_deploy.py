@@ -66,7 +66,7 @@ def test_the_commands_of_the_platform_engineers_page_install_it(
     applied, _, rendered = done.stdout.partition("apiVersion: ")
     for each in ("secret/bgjobs-database", "secret/bgjobs-dashboard", "job.batch/bgjobs-migrate"):
         assert each in applied
-    assert "image: registry.example/team/operator:dev" in rendered
+    assert "image: registry.example/team/operator:0f3c6b1d92ae" in rendered
     assert "shop.jobs.SyncStock: handle" in rendered
     assert "image: registry.example/shop/jobs:1" in rendered
 

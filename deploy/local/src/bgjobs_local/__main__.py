@@ -77,20 +77,20 @@ def _run(arguments: argparse.Namespace) -> int:
         kubectl = of_current_context()
         print(f"Using the kubectl context {kubectl('config', 'current-context').strip()}")
     if last >= _STEPS.index("images"):
-        prefix = _deliver(arguments)
+        delivered = _deliver(arguments)
     if last >= _STEPS.index("deploy"):
-        deploy.install(kubectl, prefix)
+        deploy.install(kubectl, delivered)
     if last >= _STEPS.index("demo"):
         return _demo(kubectl, arguments)
     return 0
 
 
-def _deliver(arguments: argparse.Namespace) -> str:
-    """Builds the images and brings them to the nodes, which find them under the prefix returned."""
+def _deliver(arguments: argparse.Namespace) -> dict[str, str]:
+    """Builds the images and brings them to the nodes, which find them under the names returned."""
     if arguments.cluster == "current":
         return delivery.to_current_cluster(arguments.load)
     cluster.load(arguments.state, images.build())
-    return images.PREFIX
+    return {name: f"{images.PREFIX}{name}:{images.TAG}" for name in images.IMAGES}
 
 
 def _demo(kubectl: Kubectl, arguments: argparse.Namespace) -> int:

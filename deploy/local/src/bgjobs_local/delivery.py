@@ -14,13 +14,14 @@ _LOADERS: Mapping[str, tuple[str, ...]] = {
     "minikube": ("minikube", "image", "load"),
     "k3d": ("k3d", "image", "import"),
 }
+_TAG_LENGTH = 12
 
 
-def to_current_cluster(load: str) -> str:
+def to_current_cluster(load: str) -> dict[str, str]:
     """Builds the images with Docker or Podman and delivers them.
 
     `load` is kind, minikube, k3d or the prefix of a registry such as
-    registry.example/team/. Returns the prefix under which the cluster finds them.
+    registry.example/team/. Returns under which name the cluster finds each image.
     """
     if not load:
         raise LocalError(
@@ -31,11 +32,23 @@ def to_current_cluster(load: str) -> str:
     if builder is None:
         raise LocalError("CLUSTER=current builds the images with docker or podman: install one.")
     prefix = PREFIX if load in _LOADERS else f"{load.rstrip('/')}/"
+    delivered = {}
     for name in IMAGES:
+        built = f"{prefix}{name}:{TAG}"
         _build(builder, name, prefix)
-        print(f"Delivering {prefix}{name}:{TAG}", flush=True)
-        _run(*_LOADERS.get(load, (builder, "push")), f"{prefix}{name}:{TAG}")
-    return prefix
+        delivered[name] = built if load in _LOADERS else _tagged_by_content(builder, built)
+        print(f"Delivering {delivered[name]}", flush=True)
+        _run(*_LOADERS.get(load, (builder, "push")), delivered[name])
+    return delivered
+
+
+def _tagged_by_content(builder: str, built: str) -> str:
+    """Give an image a tag that no other has: nodes would keep an older one of the same name."""
+    inspect = (builder, "image", "inspect", "--format", "{{.Id}}", built)
+    identity = _run(*inspect, stdout=subprocess.PIPE).strip().removeprefix("sha256:")
+    tagged = f"{built.removesuffix(TAG)}{identity[:_TAG_LENGTH]}"
+    _run(builder, "tag", built, tagged)
+    return tagged
 
 
 def _build(builder: str, name: str, prefix: str) -> None:
@@ -50,9 +63,9 @@ def _build(builder: str, name: str, prefix: str) -> None:
         _run(builder, "build", *base, *file, *tag, str(context))
 
 
-def _run(*argv: str) -> None:
+def _run(*argv: str, stdout: int | None = None) -> str:
     try:
-        subprocess.run(argv, check=True)
+        return subprocess.run(argv, check=True, stdout=stdout, text=True).stdout
     except FileNotFoundError as error:
         raise LocalError(
             f"{argv[0]} is not installed: install it or choose another LOAD."

@@ -1,5 +1,6 @@
 """Installs bgjobs in a cluster, and the academic service beside it, from their local overlays."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bgjobs_local import images
@@ -30,11 +31,11 @@ _WITHIN = "--timeout=120s"
 _LOG_LINES = 20
 
 
-def install(kubectl: Kubectl, image_prefix: str) -> None:
+def install(kubectl: Kubectl, delivered: Mapping[str, str]) -> None:
     """Applies the overlays and waits until all of it runs.
 
-    `image_prefix` takes the place of localhost/bgjobs/ where the images lie in
-    a registry. Run again, it upgrades: what runs is restarted on the newest images.
+    `delivered`: under which names the cluster finds the images. Run again, it upgrades:
+    what runs is restarted on the newest images.
     """
     for _, manifest in _NAMESPACES:
         kubectl("apply", "--server-side", "-f", str(_ROOT / manifest))
@@ -49,9 +50,9 @@ def install(kubectl: Kubectl, image_prefix: str) -> None:
     for overlay in _OVERLAYS:
         print(f"Applying {overlay}", flush=True)
         manifests = kubectl("kustomize", str(_ROOT / overlay))
-        manifests = manifests.replace(images.PREFIX, image_prefix).replace(
-            "//NODE:", f"//{address}:"
-        )
+        manifests = manifests.replace("//NODE:", f"//{address}:")
+        for name, image in delivered.items():
+            manifests = manifests.replace(f"{images.PREFIX}{name}:{images.TAG}", image)
         kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
     for namespace in upgraded:
         kubectl("rollout", "restart", "deployment", "-n", namespace)
