@@ -3,6 +3,7 @@
 Its end is the end of every other process, mount and interface in there.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -75,19 +76,23 @@ def _keep_running(components: tuple[Component, ...], logs: Path) -> None:
         now = time.monotonic()
         for component in [each for each, when in due.items() if when <= now]:
             if accepts(component.after):
-                running[_start(component, logs)] = component
-                del due[component]
+                try:
+                    running[_start(component, logs)] = component
+                    del due[component]
+                except OSError as error:
+                    _tell(f"{component.name} could not be started: {error}")
+                    due[component] = now + _RESTART_AFTER_S
         for pid, code in _ended():
             # Others are what ended containers leave to the first process.
             if pid in running:
                 component = running.pop(pid)
-                print(f"{component.name} ended with {code}, starting it again.", flush=True)
+                _tell(f"{component.name} ended with {code}, starting it again.")
                 due[component] = time.monotonic() + _RESTART_AFTER_S
         time.sleep(_LOOK_EVERY_S)
 
 
 def _start(component: Component, logs: Path) -> int:
-    print(f"Starting {shlex.join(component.argv)}", flush=True)
+    _tell(f"Starting {shlex.join(component.argv)}")
     log = str(logs / f"{component.name}.log")
     # Not a Popen: this process reaps its children, and those that others leave to it, by itself.
     return os.posix_spawnp(
@@ -102,6 +107,12 @@ def _start(component: Component, logs: Path) -> int:
         setsid=True,
         setsigdef=[signal.SIGPIPE],
     )
+
+
+def _tell(what: str) -> None:
+    # On a full disk, too, the daemons stay up.
+    with contextlib.suppress(OSError):
+        print(what, flush=True)
 
 
 def _ended() -> list[tuple[int, int]]:
