@@ -72,5 +72,7 @@ def _far(state: Path) -> str:
 
 
 def _routed() -> list[IPv4Network]:
+    """Without what leads to more than the pool, as a VPN's halves of all addresses do."""
     routes = json.loads(run("ip", "-4", "-json", "route", "show", "table", "all"))
-    return [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
+    networks = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
+    return [network for network in networks if network.prefixlen >= _POOL.prefixlen]
