@@ -170,8 +170,7 @@ def _start(state: Path, paths: Mapping[str, Path]) -> Place:
     if not has_data:
         place.logs.mkdir(parents=True)
         node.configure(place, node.plan(place, paths))
-        # Last, because this file says that all the others are there.
-        _network_file(state).write_text(str(place.network))
+        _keep_network(place)
     cgroups.create(state)
     print(f"Starting Kubernetes; its logs are in {place.logs}.", flush=True)
     holder = _unshare(place)
@@ -357,6 +356,14 @@ def _clear_remains(state: Path) -> None:
 
 def _place(state: Path) -> Place:
     return Place(state, IPv4Network(_network_file(state).read_text()))
+
+
+def _keep_network(place: Place) -> None:
+    """Last, and whole at once: the file says that all the others are there."""
+    file = _network_file(place.state)
+    partial = file.with_suffix(".partial")
+    partial.write_text(str(place.network))
+    partial.rename(file)
 
 
 def _network_file(state: Path) -> Path:
