@@ -8,6 +8,15 @@ python=${PYTHON:-python3}
     echo "bgjobs needs Python 3.11 or newer; set PYTHON=/path/to/it." >&2
     exit 1
 }
+# One at a time: a second would take away what the first has made. The lock is this shell's, and
+# ends with it.
+mkdir -p .local
+exec 9> .local/venv.lock
+"$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || {
+    echo "Waiting for another bootstrap.sh to make .local/venv."
+    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+    [ ! -e .local/venv/.ready ] || exit 0
+}
 # Debian ships venv apart from python3.
 "$python" -c 'import ensurepip' 2>/dev/null || {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || {
