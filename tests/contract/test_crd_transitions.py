@@ -27,8 +27,7 @@ _NO_UNDO = (
     "(kubectl bgjob retry does)"
 )
 _BY_ONE = (
-    "Forbidden: this counts requests and can only be raised by one: leave it out of your manifest "
-    "to keep it as it is"
+    "Forbidden: this counts requests and can only be raised by one: write 2 to keep it as it is"
 )
 _RETRY_OF_CANCELLED = (
     'spec.retryRequests: Forbidden: a cancelled job is retried by setting "cancelled: false" and '
