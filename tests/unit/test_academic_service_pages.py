@@ -405,6 +405,13 @@ def test_every_answer_has_a_strict_content_security_policy(instructor: TestClien
         assert "default-src 'none'" in instructor.get(path).headers["Content-Security-Policy"]
 
 
+def test_a_browser_asks_whether_its_scripts_are_those_of_the_page(instructor: TestClient) -> None:
+    first = instructor.get("/static/app.js")
+    assert "no-cache" in first.headers["Cache-Control"]
+    again = instructor.get("/static/app.js", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, "no-cache" in again.headers["Cache-Control"]) == (304, True)
+
+
 # Pieces and charts.
 
 

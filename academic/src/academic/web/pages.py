@@ -22,6 +22,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    # Or a browser would run an older version's scripts on a page of a newer one.
+    "Cache-Control": "private, no-cache",
 }
 _TICKS = re.compile(rb'<time class="rel"[^>]*>[^<]*| data-now="[^"]*"|name="key" value="[^"]*"')
 """What differs each time: not a reason to send a page again."""
@@ -68,7 +70,7 @@ def render(
     page = templates.get_template(template).render(path=request.url.path, now=utc_now(), **values)
     body = page.encode()
     digest = hashlib.sha256(_TICKS.sub(b"", body)).hexdigest()[:32]
-    headers = {**HEADERS, "ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+    headers = {**HEADERS, "ETag": f'"{digest}"'}
     if status == HTTPStatus.OK and request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, status, headers, "text/html; charset=utf-8")

@@ -23,6 +23,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    # Or a browser would run an older version's scripts on a page of a newer one.
+    "Cache-Control": "private, no-cache",
 }
 _TICKS = re.compile(rb'<time class="rel"[^>]*>[^<]*| data-now="[^"]*"')
 """What a page counts on by itself: not a reason to send it again."""
@@ -86,7 +88,7 @@ def render(
 
 def _answer(request: Request, body: bytes, status: int = HTTPStatus.OK) -> Response:
     digest = hashlib.sha256(_TICKS.sub(b"", body)).hexdigest()[:32]
-    headers = {**HEADERS, "ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+    headers = {**HEADERS, "ETag": f'"{digest}"'}
     if status == HTTPStatus.OK and request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, status, headers, "text/html; charset=utf-8")
