@@ -412,6 +412,11 @@ def test_a_browser_asks_whether_its_scripts_are_those_of_the_page(instructor: Te
     assert (again.status_code, "no-cache" in again.headers["Cache-Control"]) == (304, True)
 
 
+def test_the_address_of_the_form_to_sign_out_leads_to_a_page(instructor: TestClient) -> None:
+    answer = instructor.get("/sign-out")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
 # Pieces and charts.
 
 

@@ -47,3 +47,9 @@ def test_a_browser_asks_whether_scripts_and_styles_are_those_of_its_page(
     assert "no-cache" in first.headers["Cache-Control"]
     again = browser.get(f"/static/{file}", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, "no-cache" in again.headers["Cache-Control"]) == (304, True)
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
+def test_the_address_of_a_form_leads_to_a_page(browser: TestClient, path: str) -> None:
+    answer = browser.get(path)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")

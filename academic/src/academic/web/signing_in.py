@@ -63,6 +63,12 @@ def sign_out(request: Request, session: Stored, form_key: Annotated[str, Form()]
     return response
 
 
+@router.get("/sign-out")
+def signed_out() -> Response:
+    """Of an address that stayed in the browser after the form was sent to it."""
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
 @router.get("/healthz")
 @router.get("/readyz")
 def probe() -> Response:

@@ -132,6 +132,12 @@ def _refused(request: Request) -> Response | None:
 def _add_sign_in(app: FastAPI) -> None:
     dashboard: Dashboard = app.state.dashboard
 
+    @app.get("/sign-in", include_in_schema=False)
+    @app.get("/sign-out", include_in_schema=False)
+    def show() -> Response:
+        """Of an address that stayed in the browser after a form was sent to it."""
+        return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
     @app.post("/sign-in", include_in_schema=False)
     def sign_in(
         request: Request, token: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/"

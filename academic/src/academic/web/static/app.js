@@ -58,7 +58,8 @@ async function poll() {
     const answer = await fetch(location.href, {
       headers: etag ? { "If-None-Match": etag } : {},
       cache: "no-store",
-      redirect: "error",
+      // A page that is none yet may lead on to another.
+      redirect: document.body.dataset.failed ? "follow" : "error",
     });
     if (answer.status === 304) {
       tell("");

@@ -112,7 +112,8 @@ async function poll() {
     const answer = await fetch(address(), {
       headers: etag ? { "If-None-Match": etag } : {},
       cache: "no-store",
-      redirect: "error",
+      // A page that is none yet may lead on to another.
+      redirect: document.body.dataset.failed ? "follow" : "error",
     });
     const asOf = answer.headers.get("X-As-Of");
     if (asOf) document.querySelector("#fresh time")?.setAttribute("datetime", asOf);
