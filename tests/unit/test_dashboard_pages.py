@@ -2,19 +2,26 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from fastapi import Request
 from fastapi.testclient import TestClient
+from jinja2 import ChoiceLoader, DictLoader
 from kubernetes.client import ApiClient
 
+from bgjobs.dashboard import rendering, words
 from bgjobs.dashboard.access import Gate
 from bgjobs.dashboard.app import create
 from bgjobs.dashboard.cluster import Reviewed
 from bgjobs.dashboard.context import Dashboard
 from bgjobs.dashboard.session import Sessions
+from bgjobs.dashboard.view import Freshness
 from bgjobs.mirror.schema import METADATA
+
+_NOW = datetime(2026, 11, 28, 12)
 
 
 @pytest.fixture
@@ -37,6 +44,36 @@ def browser(engine: sa.Engine) -> TestClient:
         has_actions=True,
     )
     return TestClient(create(dashboard), follow_redirects=False)
+
+
+def _etag(
+    monkeypatch: pytest.MonkeyPatch,
+    due: datetime,
+    *,
+    as_of: datetime = _NOW,
+    now: datetime = _NOW,
+) -> str:
+    """Of a page that counts the time until something is due."""
+    monkeypatch.setattr(rendering, "utc_now", lambda: now)
+    page = """{% extends "base.html" %}{% block main %}
+        {{ ui.away(due, now, "due {} ago", "due in {}") }}{% endblock %}"""
+    templates = rendering.environment()
+    assert templates.loader is not None
+    templates.loader = ChoiceLoader([DictLoader({"page.html": page}), templates.loader])
+    request = Request({"type": "http", "path": "/", "headers": []})
+    fresh = Freshness(as_of, 0, None)
+    answer = rendering.render(templates, request, "page.html", user="ann", fresh=fresh, due=due)
+    assert answer.headers["X-As-Of"] == words.iso(as_of)
+    return answer.headers["ETag"]
+
+
+def test_a_page_is_sent_again_for_another_time_that_it_counts_from_not_for_its_counting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    due, second = _NOW + timedelta(minutes=5), timedelta(seconds=1)
+    first = _etag(monkeypatch, due)
+    assert _etag(monkeypatch, due, as_of=_NOW + second, now=_NOW + second) == first
+    assert _etag(monkeypatch, due + timedelta(minutes=1)) != first
 
 
 @pytest.mark.parametrize("file", ["app.js", "app.css"])

@@ -26,8 +26,15 @@ HEADERS = {
     # Or a browser would run an older version's scripts on a page of a newer one.
     "Cache-Control": "private, no-cache",
 }
-_TICKS = re.compile(rb'<time class="rel"[^>]*>[^<]*| data-now="[^"]*"')
-"""What a page counts on by itself: not a reason to send it again."""
+_TICKS = re.compile(
+    rb'(?P<kept><time class="rel" datetime=[^>]*>)[^<]*'
+    rb'|<time class="rel" id="as-of"[^>]*>[^<]*'
+    rb'| data-now="[^"]*"'
+)
+"""What a page counts on by itself, from a time that is kept: not a reason to send it again.
+
+That as of which all of it is comes with every answer.
+"""
 
 
 class Problem(NamedTuple):
@@ -87,7 +94,7 @@ def render(
 
 
 def _answer(request: Request, body: bytes, status: int = HTTPStatus.OK) -> Response:
-    digest = hashlib.sha256(_TICKS.sub(b"", body)).hexdigest()[:32]
+    digest = hashlib.sha256(_TICKS.sub(rb"\g<kept>", body)).hexdigest()[:32]
     headers = {**HEADERS, "ETag": f'"{digest}"'}
     if status == HTTPStatus.OK and request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

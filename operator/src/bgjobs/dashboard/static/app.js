@@ -116,7 +116,7 @@ async function poll() {
       redirect: document.body.dataset.failed ? "follow" : "error",
     });
     const asOf = answer.headers.get("X-As-Of");
-    if (asOf) document.querySelector("#fresh time")?.setAttribute("datetime", asOf);
+    if (asOf) document.getElementById("as-of")?.setAttribute("datetime", asOf);
     if (answer.status === 304) {
       tell("");
     } else if (answer.ok) {
