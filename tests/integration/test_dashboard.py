@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests import dashboards, operating, proxying, watching
 from tests.browsing import sign_in
 from tests.dashboards import Dashboard
@@ -27,6 +27,7 @@ from bgjobs.mirror.schema import ATTEMPTS, ERROR_ROLLUPS, JOB_LABELS, LOG_TAILS
 _ADMIN, _LOOKER, _LEAVER = "bgjobs-admin", "bgjobs-looker", "bgjobs-leaver"
 _ANSWERS_WITHIN_S = 60
 _ENDS_WITHIN_S = 3 * CURRENT_FOR_SECONDS
+_MANY_POLLS_MS = 20_000
 _STALE_WITHIN_MS = 90_000
 _COUNTED_WITHIN_S = 20
 _MANY = 30
@@ -429,6 +430,30 @@ def test_a_list_that_was_empty_announces_newer_jobs_once_it_has_one(
     submit(jobs, f"{name}-2")
     expect(admin.get_by_role("link", name="1 newer job")).to_be_visible(timeout=20_000)
     expect(rows).to_have_count(1)
+
+
+def test_an_open_page_asks_for_one_answer_after_the_other(
+    admin: Page, dashboard: Dashboard
+) -> None:
+    admin.clock.install()
+    admin.goto(f"{dashboard.url}/jobs")
+    asked: list[Route] = []
+    admin.route("**/jobs", lambda route: asked.append(route))
+    _pass_time(admin, asked, 1)
+    admin.clock.run_for(_MANY_POLLS_MS)
+    assert len(asked) == 1
+    asked[0].continue_()
+    _pass_time(admin, asked, 2)
+
+
+def _pass_time(page: Page, asked: Sequence[Route], count: int) -> None:
+    """Until the page has asked so often."""
+
+    def is_there() -> bool:
+        page.clock.run_for(_MANY_POLLS_MS)
+        return len(asked) >= count
+
+    wait_until(is_there, lambda: f"the page has asked {len(asked)} times", _ANSWERS_WITHIN_S)
 
 
 def test_stale_data_is_told_while_it_is_stale_and_moves_nothing(

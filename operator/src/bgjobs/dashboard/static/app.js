@@ -2,12 +2,14 @@
 "use strict";
 
 const EVERY_MS = 3000;
+const ANSWERS_WITHIN_MS = 60000;
 const SCROLLS = ".scroll, pre";
 const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
 const status = document.getElementById("live");
 const pause = document.getElementById("pause");
 let etag = "";
 let paused = false;
+let isAsked = false;
 
 // As words.duration writes it.
 function duration(seconds) {
@@ -107,11 +109,13 @@ function address() {
 }
 
 async function poll() {
-  if (paused || document.hidden) return;
+  if (paused || document.hidden || isAsked) return;
+  isAsked = true;
   try {
     const answer = await fetch(address(), {
       headers: etag ? { "If-None-Match": etag } : {},
       cache: "no-store",
+      signal: AbortSignal.timeout(ANSWERS_WITHIN_MS),
       // A page that is none yet may lead on to another.
       redirect: document.body.dataset.failed ? "follow" : "error",
     });
@@ -134,6 +138,8 @@ async function poll() {
     }
   } catch {
     tell("The dashboard does not answer; this is what was known last.");
+  } finally {
+    isAsked = false;
   }
 }
 
