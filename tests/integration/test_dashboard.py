@@ -565,6 +565,20 @@ def test_the_cluster_is_asked_why_a_job_waits_as_the_viewer_may_see_it(
     expect(main).not_to_contain_text("2999")
 
 
+@pytest.mark.parametrize("path", ["why/now", "do/cancel"])
+def test_a_page_with_nothing_to_keep_current_asks_for_nothing(
+    admin: Page, dashboard: Dashboard, waiting: Any, path: str
+) -> None:
+    admin.clock.install()
+    admin.goto(f"{dashboard.url}/jobs/{_uid(waiting)}/{path}")
+    asked: list[str] = []
+    admin.on("request", lambda request: asked.append(request.url))
+    admin.clock.run_for(_MANY_POLLS_MS)
+    with admin.expect_response("**/healthz"):
+        admin.evaluate("fetch('/healthz')")
+    assert admin.url not in asked
+
+
 def test_why_another_job_of_the_same_name_waits_is_not_told(
     jobs: Jobs, name: str, admin: Page, dashboard: Dashboard, database: sa.Engine
 ) -> None:

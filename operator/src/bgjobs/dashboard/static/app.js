@@ -148,20 +148,21 @@ function tell(text) {
   status.hidden = text === "";
 }
 
-if (pause) {
-  pause.hidden = false;
-  pause.addEventListener("click", () => {
-    paused = !paused;
-    pause.setAttribute("aria-pressed", String(paused));
-    pause.firstElementChild.textContent = paused ? "Resume" : "Pause";
-    poll();
-  });
-}
-if (status && (document.querySelector("[data-live]") || document.body.dataset.failed)) {
+// A page with nothing of its own to keep current says how things were when it was loaded.
+if (status && (document.querySelector("main [data-live]") || document.body.dataset.failed)) {
   setInterval(poll, EVERY_MS);
+  setInterval(tick, 1000);
   document.addEventListener("visibilitychange", poll);
+  if (pause) {
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      paused = !paused;
+      pause.setAttribute("aria-pressed", String(paused));
+      pause.firstElementChild.textContent = paused ? "Resume" : "Pause";
+      poll();
+    });
+  }
 }
-setInterval(tick, 1000);
 
 // Copying.
 
