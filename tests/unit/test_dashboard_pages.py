@@ -90,3 +90,18 @@ def test_a_browser_asks_whether_scripts_and_styles_are_those_of_its_page(
 def test_the_address_of_a_form_leads_to_a_page(browser: TestClient, path: str) -> None:
     answer = browser.get(path)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize(
+    ("site", "refresh"),
+    [
+        pytest.param("cross-site", "0", id="the browser keeps the cookie back"),
+        pytest.param("same-origin", None, id="once it has loaded itself again"),
+        pytest.param("none", None, id="an address that was entered"),
+    ],
+)
+def test_a_link_on_another_site_leads_in_whoever_is_signed_in(
+    browser: TestClient, site: str, refresh: str | None
+) -> None:
+    answer = browser.get("/jobs?name=shown", headers={"Sec-Fetch-Site": site})
+    assert (answer.status_code, answer.headers.get("Refresh")) == (401, refresh)

@@ -230,7 +230,11 @@ def _add_errors(app: FastAPI) -> None:
             if dashboard.sessions.cookie in request.cookies
             else ""
         )
-        return _sign_in_page(request, HTTPStatus.UNAUTHORIZED, target, had)
+        response = _sign_in_page(request, HTTPStatus.UNAUTHORIZED, target, had)
+        if request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            # By a link on another site: the cookie comes once the page loads itself again.
+            response.headers["Refresh"] = "0"
+        return response
 
     def database(error: SQLAlchemyError) -> Problem:
         logger.warning("the database cannot be read: %s", str(error).splitlines()[0])
