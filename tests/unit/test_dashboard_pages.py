@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +17,7 @@ from kubernetes.client import ApiClient
 from bgjobs.dashboard import rendering, words
 from bgjobs.dashboard.access import Gate
 from bgjobs.dashboard.app import create
-from bgjobs.dashboard.cluster import Reviewed
+from bgjobs.dashboard.cluster import Reviewed, as_viewer
 from bgjobs.dashboard.context import Dashboard
 from bgjobs.dashboard.session import Sessions
 from bgjobs.dashboard.view import Freshness
@@ -33,11 +35,30 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
+class _ApiServer(ApiClient):
+    """Has empty objects alone; keeps how long was waited for each, beside how many connections."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self.asked: list[tuple[Any, int]] = []
+
+    def call_api(self, *_: Any, _request_timeout: Any = None, **__: Any) -> Any:
+        assert isinstance(self._engine.pool, sa.QueuePool)
+        self.asked.append((_request_timeout, self._engine.pool.checkedout()))
+        return SimpleNamespace(response=SimpleNamespace(status=200, headers={}, data=b"{}"))
+
+
 @pytest.fixture
-def browser(engine: sa.Engine) -> TestClient:
+def api_server(engine: sa.Engine) -> _ApiServer:
+    return _ApiServer(engine)
+
+
+@pytest.fixture
+def browser(engine: sa.Engine, api_server: _ApiServer) -> TestClient:
     dashboard = Dashboard(
         engine=engine,
-        client=ApiClient(),
+        client=api_server,
         sessions=Sessions("k" * 32),
         gate=Gate(lambda _: Reviewed("ann", may_look=True), time.monotonic),
         operator_namespace="bgjobs-system",
@@ -105,3 +126,16 @@ def test_a_link_on_another_site_leads_in_whoever_is_signed_in(
 ) -> None:
     answer = browser.get("/jobs?name=shown", headers={"Sec-Fetch-Site": site})
     assert (answer.status_code, answer.headers.get("Refresh")) == (401, refresh)
+
+
+@pytest.mark.parametrize(("path", "count"), [("/", 3), ("/health", 3), ("/configuration", 2)])
+def test_no_page_keeps_a_connection_while_it_waits_for_the_cluster_nor_waits_long(
+    browser: TestClient, api_server: _ApiServer, path: str, count: int
+) -> None:
+    assert browser.get(path, headers={"Authorization": "Bearer token"}).status_code == 200
+    assert api_server.asked == [((3, 5), 0)] * count
+
+
+def test_what_is_asked_as_the_viewer_is_not_waited_for_longer(api_server: _ApiServer) -> None:
+    with as_viewer(api_server, "token", "shop", "bgjobs-system") as seen:
+        assert seen.timeout == (3, 5)

@@ -48,6 +48,8 @@ class Cluster:
     operator_namespace: str
     flags: tuple[str, ...] = ()
     """--context and --kubeconfig as they were given, to be repeated in what is shown."""
+    timeout: tuple[int, int | None] = (_CONNECT_SECONDS, _ANSWER_SECONDS)
+    """Seconds to connect within, and the longest silence before an answer and within it."""
     clock: ServerClock = field(default_factory=ServerClock)
 
 
@@ -382,7 +384,7 @@ def _send(
     query: Mapping[str, str] | None = None,
     body: Any = None,
     content_type: str = "application/json",
-    timeout: tuple[int, int | None] = (_CONNECT_SECONDS, _ANSWER_SECONDS),
+    timeout: tuple[int, int | None] | None = None,
 ) -> Any:
     """The answer, not read yet. Raises ApiException where the API server refuses."""
     request = cluster.client.param_serialize(
@@ -393,7 +395,9 @@ def _send(
         body=body,
         auth_settings=["BearerToken"],
     )
-    response = cluster.client.call_api(*request, _request_timeout=timeout).response
+    response = cluster.client.call_api(
+        *request, _request_timeout=timeout or cluster.timeout
+    ).response
     cluster.clock.observe(response.headers.get("Date"))
     if not 200 <= response.status < 300:
         text = response.data.decode(errors="replace")

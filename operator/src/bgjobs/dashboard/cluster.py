@@ -73,7 +73,9 @@ def review(own: ApiClient, token: str) -> Reviewed | None:
 
 def as_itself(own: ApiClient, operator_namespace: str) -> Cluster:
     """For what everybody who is known to the cluster may read: the configuration, the Lease."""
-    return Cluster(client=own, namespace="", operator_namespace=operator_namespace)
+    return Cluster(
+        client=own, namespace="", operator_namespace=operator_namespace, timeout=_TIMEOUT
+    )
 
 
 @contextmanager
@@ -87,7 +89,12 @@ def as_viewer(
     settings.api_key = {"authorization": token}
     settings.api_key_prefix = {"authorization": "Bearer"}
     with ApiClient(settings) as client:
-        yield Cluster(client=client, namespace=namespace, operator_namespace=operator_namespace)
+        yield Cluster(
+            client=client,
+            namespace=namespace,
+            operator_namespace=operator_namespace,
+            timeout=_TIMEOUT,
+        )
 
 
 def in_words(own: ApiClient, error: Exception) -> str:

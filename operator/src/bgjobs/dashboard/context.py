@@ -13,11 +13,13 @@ from jinja2 import Environment
 from kubernetes.client import ApiClient
 
 from bgjobs.cli.cluster import Cluster
-from bgjobs.dashboard import queries, rendering, view
+from bgjobs.cli.explain import Lease
+from bgjobs.dashboard import cluster, queries, rendering, view
 from bgjobs.dashboard.access import Gate, Viewer
 from bgjobs.dashboard.cluster import as_viewer
 from bgjobs.dashboard.filters import utc_now
 from bgjobs.dashboard.session import Sessions
+from bgjobs.domain.configuration import Configuration
 
 _AT_ONCE = 12
 """Requests with a connection: no more than the 15 that the engine has."""
@@ -62,8 +64,25 @@ def _connection(
         yield connection
 
 
+def _leadership(
+    dashboard: Annotated[Dashboard, Depends(_dashboard)],
+    _: Annotated[Viewer, Depends(_viewer)],
+) -> Lease | None:
+    return cluster.leadership(dashboard.client, dashboard.operator_namespace)
+
+
+def _configuration(
+    dashboard: Annotated[Dashboard, Depends(_dashboard)],
+    _: Annotated[Viewer, Depends(_viewer)],
+) -> Configuration:
+    return cluster.configuration(dashboard.client, dashboard.operator_namespace)
+
+
 Its = Annotated[Dashboard, Depends(_dashboard)]
 Admitted = Annotated[Viewer, Depends(_viewer)]
+# What is asked of the cluster: before Visited, or a connection would wait for the answer.
+Leadership = Annotated[Lease | None, Depends(_leadership)]
+Configured = Annotated[Configuration, Depends(_configuration)]
 # A request runs in one thread after the other, and keeps its connection between them. Without the
 # limit those that have a connection would wait for a thread, and every thread for a connection.
 Connected = Annotated[

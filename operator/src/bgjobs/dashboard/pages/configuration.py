@@ -3,14 +3,13 @@
 from fastapi import APIRouter, Response
 
 from bgjobs.dashboard import cluster
-from bgjobs.dashboard.context import Visited
+from bgjobs.dashboard.context import Configured, Visited
 
 router = APIRouter()
 
 
 @router.get("/configuration")
-def configuration(visit: Visited) -> Response:
-    found = cluster.configuration(visit.its.client, visit.its.operator_namespace)
+def configuration(found: Configured, visit: Visited) -> Response:
     return visit.page(
         "configuration.html",
         configuration=found,

@@ -2,20 +2,20 @@
 
 from fastapi import APIRouter, Response
 
-from bgjobs.dashboard import cluster, queries
-from bgjobs.dashboard.context import Visited
+from bgjobs.dashboard import queries
+from bgjobs.dashboard.context import Configured, Leadership, Visited
 from bgjobs.dashboard.tiles import tiles
 
 router = APIRouter()
 
 
 @router.get("/health")
-def health(visit: Visited) -> Response:
+def health(lease: Leadership, found: Configured, visit: Visited) -> Response:
     return visit.page(
         "health.html",
         meta=queries.meta(visit.connection),
-        lease=cluster.leadership(visit.its.client, visit.its.operator_namespace),
-        configuration=cluster.configuration(visit.its.client, visit.its.operator_namespace),
+        lease=lease,
+        configuration=found,
         tiles=tiles(queries.active(visit.connection)),
         namespace=visit.its.operator_namespace,
         has_actions=visit.its.has_actions,

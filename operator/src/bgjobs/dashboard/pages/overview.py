@@ -7,12 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
-from bgjobs.dashboard import charts, cluster, queries, statistics, view
+from bgjobs.dashboard import charts, queries, statistics, view
 from bgjobs.dashboard.charts import Series
-from bgjobs.dashboard.context import Dashboard, Visited
+from bgjobs.dashboard.context import Configured, Leadership, Visited
 from bgjobs.dashboard.error_groups import error_groups
 from bgjobs.dashboard.filters import utc_now
 from bgjobs.dashboard.tiles import tiles
+from bgjobs.domain.configuration import Configuration
 from bgjobs.domain.resource import Priority, Reason
 
 router = APIRouter()
@@ -22,13 +23,12 @@ _HOUR = timedelta(hours=1)
 
 
 @router.get("/")
-def overview(visit: Visited) -> Response:
+def overview(lease: Leadership, found: Configured, visit: Visited) -> Response:
     now = utc_now()
     day = statistics.span(now, _DAY)
     active = queries.active(visit.connection)
     rows = queries.rollups(visit.connection, day.begin, day.end, step=day.step)
     hour = queries.rollups(visit.connection, now - _HOUR, day.end, by=["priority"])
-    lease = cluster.leadership(visit.its.client, visit.its.operator_namespace)
     return visit.page(
         "overview.html",
         tiles=tiles(active),
@@ -39,7 +39,7 @@ def overview(visit: Visited) -> Response:
         finished=_finished_chart(day, rows),
         slots=queries.slots(visit.connection),
         limit=lease.report.max_concurrent if lease and lease.report else 0,
-        paused=_paused(visit.its),
+        paused=_paused(found),
         paused_jobs=sum(row["count"] for row in active if row["reason"] == Reason.PAUSED),
         percentiles=[(Priority(row["priority"]).word, statistics.percentiles(row)) for row in hour],
         groups=error_groups(visit.connection, now, _DAY, rows=5),
@@ -86,8 +86,8 @@ def _finished_chart(
     )
 
 
-def _paused(its: Dashboard) -> list[tuple[str, str]]:
+def _paused(found: Configuration) -> list[tuple[str, str]]:
     """Which runtimes hold their jobs, and why."""
-    runtimes = cluster.configuration(its.client, its.operator_namespace).runtimes or {}
-    reasons = ((key, runtime.settings.paused) for key, runtime in runtimes.items())
+    runtimes = (found.runtimes or {}).items()
+    reasons = ((key, runtime.settings.paused) for key, runtime in runtimes)
     return [(key, reason) for key, reason in reasons if reason]
