@@ -225,11 +225,8 @@ def _add_errors(app: FastAPI) -> None:
             )
         query = f"?{request.url.query}" if request.url.query else ""
         target = request.url.path + query if request.method == "GET" else "/"
-        had = (
-            "Your session has ended: sign in again."
-            if dashboard.sessions.cookie in request.cookies
-            else ""
-        )
+        has_ended = dashboard.sessions.cookie in request.cookies
+        had = "Your session has ended: sign in again." if has_ended else ""
         response = _sign_in_page(request, HTTPStatus.UNAUTHORIZED, target, had)
         if request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             # By a link on another site: the cookie comes once the page loads itself again.
