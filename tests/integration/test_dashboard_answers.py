@@ -276,6 +276,9 @@ def test_a_page_says_that_a_job_has_more_attempts_than_it_shows(
     status, page = _get(f"{url}/jobs/{_OFTEN_TRIED}", headers)
     assert status == 200
     assert f"the latest {MAX_ATTEMPTS} of {_TRIES}; " in page
+    assert f"; {_TRIES} attempts ended" in page
+    # The first one shown has not waited since the job was created.
+    assert f"attempt {_TRIES - MAX_ATTEMPTS + 1}: queued and starting" not in page
     status, page = _get(f"{url}/jobs/{_UID}", headers)
     assert status == 200
     assert "the latest 1 of" not in page

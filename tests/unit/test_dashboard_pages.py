@@ -12,15 +12,16 @@ import sqlalchemy as sa
 from fastapi import Request
 from fastapi.testclient import TestClient
 from jinja2 import ChoiceLoader, DictLoader
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, ApiException
 
 from bgjobs.dashboard import rendering, words
 from bgjobs.dashboard.access import Gate
 from bgjobs.dashboard.app import create
-from bgjobs.dashboard.cluster import Reviewed, as_viewer
+from bgjobs.dashboard.cluster import Reviewed, as_viewer, configuration
 from bgjobs.dashboard.context import Dashboard
 from bgjobs.dashboard.session import Sessions
 from bgjobs.dashboard.view import Freshness
+from bgjobs.domain.configuration import ALLOWLIST, RUNTIMES
 from bgjobs.mirror.schema import METADATA
 
 _NOW = datetime(2026, 11, 28, 12)
@@ -95,6 +96,17 @@ def test_a_page_is_sent_again_for_another_time_that_it_counts_from_not_for_its_c
     first = _etag(monkeypatch, due)
     assert _etag(monkeypatch, due, as_of=_NOW + second, now=_NOW + second) == first
     assert _etag(monkeypatch, due + timedelta(minutes=1)) != first
+
+
+class _Forbidding(ApiClient):
+    def call_api(self, *_: Any, **__: Any) -> Any:
+        raise ApiException(status=403)
+
+
+def test_configmaps_that_may_not_be_read_are_not_in_order() -> None:
+    problems = configuration(_Forbidding(), "bgjobs-system").problems
+    assert problems.keys() == {ALLOWLIST, RUNTIMES}
+    assert all("may not read it" in problem for problem in problems.values())
 
 
 @pytest.mark.parametrize("file", ["app.js", "app.css"])
