@@ -115,6 +115,7 @@ class Jobs:
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         return "done"
 
+    # Its child sleeps until it is terminated.
     def terminates_a_process(self):
         from multiprocessing import get_context
         forking = get_context("fork")

@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.server import wait_until
 
 _WITHIN_S = 10
 
@@ -27,18 +27,11 @@ def test_a_full_disk_and_a_log_that_cannot_be_opened_do_not_end_it(tmp_path: Pat
     with Path("/dev/full").open("w") as full:
         supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, tmp_path], stdout=full)
     try:
-        _wait((tmp_path / "early").exists)
+        wait_until((tmp_path / "early").exists, lambda: "none was started", _WITHIN_S)
         assert not (tmp_path / "late").exists()
         in_the_way.rmdir()
-        _wait((tmp_path / "late").exists)
+        wait_until((tmp_path / "late").exists, lambda: "it was not tried again", _WITHIN_S)
         assert supervisor.poll() is None
     finally:
         supervisor.kill()
         supervisor.wait()
-
-
-def _wait(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _WITHIN_S
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
