@@ -69,10 +69,7 @@ class Throttle:
 
 
 def add_user(session: Session, email: str, name: str, role: Role, password: str) -> User:
-    """Raises ValueError where something is missing, or the address is taken.
-
-    Rolls back where another adds that address just then.
-    """
+    """Raises ValueError where something is missing, or, after a rollback, the address is taken."""
     email, name = email.strip(), name.strip()
     if not _is_address(email):
         raise ValueError("Give an e-mail address, such as ada@example.org.")
@@ -81,16 +78,13 @@ def add_user(session: Session, email: str, name: str, role: Role, password: str)
     if not SHORTEST_PASSWORD <= len(password) <= 200:
         raise ValueError(f"Give a password of {SHORTEST_PASSWORD} to 200 characters.")
     email = email.casefold()
-    taken = f"{email} has an account already."
-    if session.scalar(sa.select(User).where(User.email == email)):
-        raise ValueError(taken)
     user = User(email=email, name=name, role=role, password_hash=_HASHER.hash(password))
     session.add(user)
     try:
         session.flush()
     except IntegrityError as error:
         session.rollback()
-        raise ValueError(taken) from error
+        raise ValueError(f"{email} has an account already.") from error
     return user
 
 
