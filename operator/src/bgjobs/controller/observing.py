@@ -11,7 +11,7 @@ from bgjobs.domain.ranking import Blocked
 from bgjobs.domain.resource import BackgroundJob, parse
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import Api
-from bgjobs.kube.views import Doubt, RestoredError, Views
+from bgjobs.kube.views import Doubt, Views, check_not_restored
 
 
 class Observer:
@@ -35,8 +35,7 @@ class Observer:
             self._views.job_is_over(job.metadata.uid)
             return None
         fresh = parse(raw)
-        if fresh.metadata.version < job.metadata.version:
-            raise RestoredError
+        check_not_restored(fresh.metadata.version, job.metadata.version)
         self._views.put_job(fresh)
         return self._views.job(job.metadata.uid)
 
@@ -82,8 +81,7 @@ class Observer:
         else:
             # Its labels may have been removed by hand.
             child = reading.child_of_attempt(raw, known.run, known.attempt)
-            if int(child.resource_version) < int(known.resource_version):
-                raise RestoredError
+            check_not_restored(int(child.resource_version), int(known.resource_version))
             self._views.take_child(job.metadata.uid, child)
         return current(job, self._views.child(job.metadata.uid))
 

@@ -25,7 +25,7 @@ from bgjobs.domain.retention import (
 )
 from bgjobs.kube import labels, paths, reading
 from bgjobs.kube.api import REQUEST_ERRORS, Api, ApiError, delete_options
-from bgjobs.kube.views import Doubt, RestoredError, Views
+from bgjobs.kube.views import Doubt, Views, check_not_restored
 from bgjobs.mirror.writer import LiveRows, MirrorWriter
 
 _NAME_STAYS_FOR = timedelta(seconds=60)
@@ -98,7 +98,7 @@ class Resync:
         ):
             listed.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is not None:
-                _check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
+                check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
                 self._views.put_job(job)
         for uid in self._views:
             if uid not in listed:
@@ -221,7 +221,7 @@ class Resync:
         known = self._views.versions()
         before = await self._api.get_list(paths.ALL_BACKGROUND_JOBS, limit="1")
         version = int(before["metadata"]["resourceVersion"])
-        _check_not_restored(version, max(known.values(), default=0))
+        check_not_restored(version, max(known.values(), default=0))
         if rows and rows.are_ahead_of(version):
             rows = self._mirror.begin_epoch(rows)
         listed, watched, finished, expired = set(), set(), [], []
@@ -231,7 +231,7 @@ class Resync:
                 watched.add(raw["metadata"]["uid"])
             if (job := reading.or_none(parse, raw)) is None:
                 continue
-            _check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
+            check_not_restored(job.metadata.version, known.get(job.metadata.uid, 0))
             if rows and rows.is_ahead_of(job.metadata):
                 self._mirror.begin_epoch(rows)
                 return await self._compare()
@@ -316,11 +316,6 @@ class Resync:
                 raise
             return False
         return True
-
-
-def _check_not_restored(version: int, known_before: int) -> None:
-    if version < known_before:
-        raise RestoredError
 
 
 def _warn_of(refused: dict[str, ApiError]) -> None:

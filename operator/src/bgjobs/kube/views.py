@@ -22,6 +22,12 @@ class RestoredError(Exception):
     """
 
 
+def check_not_restored(version: int, known_before: int) -> None:
+    """Raises RestoredError where an object is older than it was known to be before it was read."""
+    if version < known_before:
+        raise RestoredError
+
+
 class Doubt(enum.Enum):
     """What a view of a BackgroundJob may be wrong about, until somebody looks."""
 
